@@ -163,10 +163,11 @@ class Clause(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
         session: slot.
         turn: the turn that is answered.
         revision: which version of it.
-        epoch: barge-ins before the reply began; dropped when the control page says more.
+        epoch: onsets of speech before the reply began; dropped when the control page says more.
         index: 0 for the first clause of the reply.
         text: as the language model wrote it; may be empty in the last one.
         last: nothing follows.
+        answer: False for an acknowledgement, which never counts as the answer.
         language: the language to speak.
         watch: with LLM_START, FIRST_TOKEN and FIRST_CLAUSE.
     """
@@ -178,12 +179,13 @@ class Clause(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
     index: int
     text: str
     last: bool
+    answer: bool
     language: str
     watch: Stopwatch
 
 
 class Playback(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
-    """A stretch of the reply's sound, for the loudspeaker.
+    """One clause of the reply as sound, for the loudspeaker.
 
     Attributes:
         session: slot.
@@ -191,11 +193,10 @@ class Playback(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False)
         revision: which version of it.
         epoch: see `Clause`.
         clause: index of the clause.
-        offset: samples of the clause before this stretch.
         rate_hz: sample rate of `pcm`.
         pcm: int16 little-endian mono.
-        text: the whole clause, in its first stretch; empty in the others.
-        words: (last sample of the word within the clause, end of the word in the clause's text), first stretch only.
+        text: the clause as the language model wrote it.
+        words: for each word in order: (sample of `pcm` at which it ends, index in `text` at which it ends).
         answer: False for an acknowledgement, which never counts as the answer.
         last: nothing follows.
         watch: with TTS_START and FIRST_PCM.
@@ -206,7 +207,6 @@ class Playback(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False)
     revision: int
     epoch: int
     clause: int
-    offset: int
     rate_hz: int
     pcm: bytes
     text: str
@@ -261,7 +261,7 @@ Record: TypeAlias = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Record)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 def encode(record: Record) -> bytes:

@@ -56,6 +56,7 @@ class Sleeper:
         self._words = words
         self._index = index
         self._fd = fd
+        self._rung = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         words.publish(index, 0)
@@ -66,16 +67,20 @@ class Sleeper:
 
     def prepare(self) -> None:
         """Say that we are about to sleep; look at every ring once more between this and `sleep`."""
+        if self._rung:  # silenced here rather than on waking: the record that woke us is served first
+            self._rung = False
+            os.eventfd_read(self._fd)
         self._words.publish(self._index, 1)
 
-    def sleep(self, timeout_ms: float) -> bool:
-        """Block at most `timeout_ms`; True when something other than time ended it."""
-        stirred = self._poll.poll(timeout_ms)
-        self._words.publish(self._index, 0)
-        for fd, _ in stirred:
-            if fd == self._fd:
-                os.eventfd_read(fd)
-        return bool(stirred)
+    def sleep(self, timeout_ms: float) -> list[int]:
+        """Block at most `timeout_ms`; the descriptors that ended it (ours is the bell), none when time did.
+
+        A time that is already over does not block: to poll(2) a negative one would mean for ever.
+        """
+        stirred = [fd for fd, _ in self._poll.poll(timeout_ms if timeout_ms > 0 else 0)]
+        self._words.store(self._index, 0)
+        self._rung = self._fd in stirred
+        return stirred
 
     def stay_awake(self) -> None:
         """Take `prepare` back: the second look found something."""

@@ -8,7 +8,7 @@ is alive. Reading or writing a word is one atomic access; cancelling is one stor
 | TURN | ears | (turn, revision) that the user is saying now |
 | COMMITTED | ears | (turn, revision) that may be heard |
 | SETTLED_SAMPLE | ears | capture sample up to which every turn is committed or dropped |
-| EPOCH | ears | +1 at every barge-in; whatever carries an older epoch is dropped where it stands |
+| EPOCH | ears | +1 at every onset of speech: what carries an older epoch is dropped where it stands |
 | PLAYING | frontend | 1 while a reply is audible or paused |
 | PLAYED_SAMPLES | frontend | samples of the current reply that were really played |
 
@@ -20,6 +20,7 @@ is alive. Reading or writing a word is one atomic access; cancelling is one stor
 | BUSY_SINCE_NS | that process | when that step began |
 | TYPICAL_NS | that process | how long its usual step takes on this machine (measured) |
 | STARTS | supervisor | how often it was started |
+| READY | that process | the start at which it finished loading |
 | RESUMED_AT | that process | ring position at which it last began, to find a record that kills it again and again |
 | RESUMED_TIMES | that process | how often it began there |
 """
@@ -60,6 +61,7 @@ class ProcessWord(IntEnum):
     STARTS = 5
     RESUMED_AT = 6
     RESUMED_TIMES = 7
+    READY = 8
 
 
 class Turn(NamedTuple):
@@ -110,7 +112,7 @@ class SessionControl:
 
     @property
     def epoch(self) -> int:
-        """Barge-ins so far."""
+        """Onsets of speech so far."""
         return self.load(SessionWord.EPOCH)
 
     @property
@@ -154,11 +156,11 @@ class ProcessControl:
         return took
 
     def bell(self, fd: int) -> Bell:
-        """This process's bell, for a writer."""
+        """The process's bell, for a writer."""
         return Bell(self._words, self._base + ProcessWord.ASLEEP * LINE, fd)
 
     def sleeper(self, fd: int) -> Sleeper:
-        """This process's bell, for the process itself."""
+        """The process's bell, for the process itself."""
         return Sleeper(self._words, self._base + ProcessWord.ASLEEP * LINE, fd)
 
 

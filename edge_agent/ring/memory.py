@@ -35,12 +35,15 @@ class SharedMemory:
         Raises:
             RingError: `ring.memory`, when the kernel has no memory or no descriptor left.
         """
+        fd = -1
         try:
             fd = os.memfd_create(f"edge-agent:{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(fd, -(-size // PAGE) * PAGE)
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             return cls(fd)
         except OSError as error:
+            if fd >= 0:
+                os.close(fd)
             message = f"No shared memory for {name} ({size} bytes): {error.strerror}. Free memory or descriptors."
             raise RingError("memory", message) from error
 

@@ -12,6 +12,9 @@ A *reliable* reader owns a `tail` word. The writer never overwrites what a relia
 reader may look at a record where it stands. Read and released are two steps: what was read but not released is read
 again by the reader's successor. An *observer* owns nothing and is never waited for: it copies, then checks against
 `reserve` (stored before the writer touches old bytes) that the copy is whole, and counts what it missed.
+
+`reserve` never goes back, not even when a writer died with more reserved than its successor needs: the dead one may
+have scribbled over every byte that it had reserved.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ READERS_MAX = 16
 HEADER = Struct("<II")
 HEADER_BYTES = HEADER.size
 PADDING = 0xFFFF_FFFF  # a length that says: the lap ends here
+JOIN_TRIES = 64  # an observer looks this often for a moment between two records
 FULL_POLL_S = 0.001  # a writer that waits for a reader looks again this often
+CAPACITY_MAX = 1 << 31  # lengths are 32 bits, and the ledger holds the low 32 bits of a position
+UNOBSERVED = 0xFFFF_FFFF_FFFF_FFFF  # a reservation of everything: no observer may trust any byte
 LOW = 0xFFFF_FFFF
 
 
@@ -42,13 +48,14 @@ def create(name: str, capacity: int) -> SharedMemory:
 
     Args:
         name: for /proc only.
-        capacity: bytes for records, a power of two of at least one page.
+        capacity: bytes for records, a power of two from one page to 2 GiB.
 
     Raises:
         RingError: `ring.capacity` for a size that is not; `ring.memory` when there is none.
     """
-    if capacity < PAGE or capacity & (capacity - 1):
-        raise RingError("capacity", f"Ring {name}: {capacity} bytes is not a power of two of at least {PAGE}.")
+    if not PAGE <= capacity <= CAPACITY_MAX or capacity & (capacity - 1):
+        message = f"Ring {name}: {capacity} bytes is not a power of two from {PAGE} to {CAPACITY_MAX}."
+        raise RingError("capacity", message)
     memory = SharedMemory.create(name, PAGE + capacity)
     memory.words.store(W_CAPACITY, capacity)
     memory.words.publish(W_MAGIC, MAGIC)
@@ -67,8 +74,8 @@ class Writer:
     Args:
         memory: from `create`, or attached.
         readers: how many reliable readers there are; they are waited for whether they run or not.
-        bells: to ring after each record.
-        observed: False skips the store that only observers need.
+        bells: to ring after each record, and once now: a predecessor may have died after it published, before it rang.
+        observed: False skips the store that only observers need; an observer then gets nothing and counts all as lost.
     """
 
     def __init__(
@@ -82,13 +89,26 @@ class Writer:
         self._data = memoryview(memory.map)[PAGE:]
         self._bells = tuple(bells)
         self._tails = tuple(W_TAIL + LINE * i for i in range(readers))
-        self._observed = observed
         self.head = self._words.load(W_HEAD)
+        self._ahead = self._capacity >> 5  # reserved at a time, so that most records need not
+        self._reserved = self._reservation(observed)
         self._limit = 0  # how far `head` may go before the tails must be looked at again
         ledger = self._words.load(W_LEDGER)
         # The ledger (count, position) is stored just before `head`: a predecessor may have died between the two.
         self._count = (ledger >> 32) - (0 if (ledger & LOW) == (self.head & LOW) else 1) & LOW
         self.payload_max = self._capacity // 2 - HEADER_BYTES
+        for bell in self._bells:
+            bell.ring()
+
+    def _reservation(self, observed: bool) -> int:
+        reserved = self._words.load(W_RESERVE)
+        if not observed:
+            reserved = UNOBSERVED
+        elif reserved == UNOBSERVED:
+            reserved = self.head + self._capacity  # what an unobserved writer left is not to be trusted
+        self._words.store(W_RESERVE, reserved)
+        self._words.fence()
+        return reserved
 
     def _room(self, end: int) -> bool:
         tails = [self._words.load(tail) for tail in self._tails]
@@ -140,22 +160,35 @@ class Writer:
             return False
         words = self._words
         data = self._data
-        if self._observed:
-            words.publish(W_RESERVE, end)
+        if end > self._reserved:
+            self._reserved = end + self._ahead
+            words.store(W_RESERVE, self._reserved)
             words.fence()  # no byte below may become visible before the reservation
         if padded:
             HEADER.pack_into(data, at, PADDING, 0)
             at = 0
-        self._count = count = (self._count + 1) & LOW
+        count = (self._count + 1) & LOW
         HEADER.pack_into(data, at, length, count)
         start = at + HEADER_BYTES
         data[start : start + length] = payload
         words.store(W_LEDGER, count << 32 | end & LOW)
-        words.publish(W_HEAD, end)
+        # Ours first: should a signal handler raise right here, the next record must not overwrite a published one.
+        self._count = count
         self.head = end
+        words.publish(W_HEAD, end)
         for bell in self._bells:
             bell.ring()
         return True
+
+    @property
+    def capacity(self) -> int:
+        """Bytes for records."""
+        return self._capacity
+
+    @property
+    def used(self) -> int:
+        """Bytes that the slowest reliable reader has not released yet."""
+        return self.head - min((self._words.load(tail) for tail in self._tails), default=self.head)
 
     @property
     def refused(self) -> int:
@@ -219,7 +252,11 @@ class Reader:
             raise RingError("release", f"Position {position} was not read yet (read up to {self.position}).")
         if position > self.released:
             self.released = position
-            self._words.publish(self._tail, position)
+            self._words.store(self._tail, position)
+
+    def newest(self) -> int:
+        """The position after the last record that is published now."""
+        return self._words.load(W_HEAD)
 
     def skip_to_head(self) -> int:
         """Release everything unread; returns the bytes skipped."""
@@ -242,11 +279,25 @@ class Observer:
         self._mask = self._capacity - 1
         self._words = memory.words
         self._data = memoryview(memory.map)[PAGE:].toreadonly()
-        self._position = self._words.load(W_HEAD)
-        ledger = self._words.load(W_LEDGER)
-        settled = (ledger & LOW) == (self._position & LOW)
-        self._expected = (ledger >> 32) + 1 & LOW if settled else None
+        self._position = 0
+        self._expected: int | None = None  # sequence of the next record; None when it cannot be known yet
         self.lost = 0
+        self._join()
+
+    def _join(self) -> None:
+        """Go to the newest record's end and count what lies between."""
+        for _ in range(JOIN_TRIES):
+            head = self._words.load(W_HEAD)
+            ledger = self._words.load(W_LEDGER)
+            if self._words.load(W_HEAD) == head:
+                # The ledger belongs to `head`, or to the one record after it that is not published yet.
+                ahead = 0 if (ledger & LOW) == (head & LOW) else 1
+                following = (ledger >> 32) + 1 - ahead & LOW
+                if self._expected is not None:
+                    self.lost += (following - self._expected) & LOW
+                self._expected = following
+                break
+        self._position = head  # not settled: the next record's sequence tells how many were missed
 
     def _whole(self, start: int) -> bool:
         self._words.fence()  # the bytes were copied before this looks whether they were still ours
@@ -271,7 +322,7 @@ class Observer:
             begin = at + HEADER_BYTES
             payload = bytes(self._data[begin : begin + min(length, self._capacity - begin)])
             if not self._whole(start):
-                self._position = head  # overrun: the next record's sequence tells how many were missed
+                self._join()
                 continue
             if self._expected is not None:
                 self.lost += (count - self._expected) & LOW

@@ -1,0 +1,1 @@
+"""Benchmarks that an owner runs on their own box."""

@@ -1,0 +1,386 @@
+"""llm: decides what to say.
+
+    transcripts -> clauses
+
+A committed transcript becomes a prompt, the prompt's beginning is in the KV cache from the turn before, and the reply
+leaves clause by clause as its tokens come. All sessions that are being answered take their next token in one
+evaluation. A reply ends at the token at which its epoch is over. While nobody waits, the history as it will be asked
+next time is evaluated in advance.
+
+The records of a turn are held until its reply is complete. Sampling is seeded by the turn, so a successor that reads
+them again says the same, and whoever has some of it already passes over that.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.catalog.entries import Chat
+from edge_agent.clock import ms_between, now_ns
+from edge_agent.dialogue.acknowledgement import acknowledgement
+from edge_agent.dialogue.clauses import ClauseSplitter
+from edge_agent.dialogue.history import History
+from edge_agent.engines.llama import LlamaEngine, Reply, Sampling
+from edge_agent.errors import EngineError
+from edge_agent.latency.budget import ACKNOWLEDGEMENT, GREEDY, SHORTER_CLAUSE, SHORTER_REPLY, Budget, rungs_for
+from edge_agent.latency.prediction import Predictor
+from edge_agent.latency.stopwatch import Stamp, Stopwatch
+from edge_agent.records import Clause, Close, Commit, Drop, Heard, Open, Record, Transcript, decode, encode
+from edge_agent.workers.learning import Learning
+from edge_agent.workers.loop import Desk
+
+FIRST_CLAUSE_TOKENS = 9  # of a natural first clause
+EAGER_CLAUSE_TOKENS = 5
+TYPICAL_PROMPT_TOKENS = 20  # not in the KV cache: what the user just said
+SHORTER_REPLY_FACTOR = 0.5
+PREFILL_PATIENCE_MS = 2_500
+STEP_PATIENCE_MS = 1_500
+NOTES_KEPT = 96  # of each session: enough for any history that fits a context
+SPEECHLESS = "Sorry, I don't know what to say to that."
+
+log = logging.getLogger("edge_agent.llm")
+
+
+@dataclass(slots=True)
+class _Answer:
+    """A reply in the making."""
+
+    transcript: Transcript
+    epoch: int
+    watch: Stopwatch
+    splitter: ClauseSplitter
+    max_tokens: int
+    sampling: Sampling
+    reply: Reply | None = None  # None until the prompt is evaluated
+    clauses: int = 0
+    began_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One session's conversation."""
+
+    history: History
+    transcript: Transcript | None = None
+    answer: _Answer | None = None
+    done: int = 0  # last turn whose reply was complete or cut
+    cold: bool = True  # the history is not in the KV cache as it stands
+    notes: list[bytes] = field(default_factory=list)
+
+
+class Stage:
+    """The language model."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        config = desk.config
+        self._chat = Chat.model_validate_json(desk.station.manifest.chat)
+        path = desk.model("llm")
+        slots = config.house.slots
+        self._engine = LlamaEngine(
+            path,
+            context_tokens=self._chat.context_tokens,
+            slots=slots,
+            threads=config.threads.llm,
+            device=config.devices.llm,
+        )
+        self._engine.warm_up()
+        self._budget = Budget(config.budget.total_ms, config.budget.shares.model_dump())
+        self._prefill = Predictor("llm prefill", path.stem, config.devices.llm, base_ms=20, slope_ms=4)
+        self._token = Predictor("llm token", path.stem, config.devices.llm, base_ms=0, slope_ms=12)
+        self._learning = Learning(desk, (self._prefill, self._token), (TYPICAL_PROMPT_TOKENS, FIRST_CLAUSE_TOKENS))
+        self._talks: dict[int, _Talk] = {}
+        self._notebook = desk.station.notebook(self._notes_to_keep)
+        for note in self._notebook.notes():
+            self._recall(note)
+
+    # What is remembered beyond this process's life
+
+    def _note(self, talk: _Talk, record: Record) -> None:
+        note = encode(record)
+        talk.notes.append(note)
+        # The first note is the conversation's opening, which stays.
+        del talk.notes[1 : max(1, len(talk.notes) - NOTES_KEPT)]
+        self._notebook.add(note)
+
+    def _notes_to_keep(self, _: Sequence[bytes]) -> Sequence[bytes]:
+        return [note for talk in self._talks.values() for note in talk.notes]
+
+    def _recall(self, note: bytes) -> None:
+        """Take up one note of a predecessor: Open, then for each turn Transcript, Clause (its end) and Heard."""
+        record = decode(note)
+        if isinstance(record, Open):
+            self._talks[record.session] = self._talk(record)
+        elif isinstance(record, Close):
+            self._talks.pop(record.session, None)
+            return
+        talk = self._talks.get(record.session)
+        if talk is None:
+            return
+        talk.notes.append(note)
+        if isinstance(record, Transcript) and record.turn > talk.done:
+            talk.history.begin(record.text, turn=record.turn)
+        elif isinstance(record, Clause):
+            talk.done = max(talk.done, record.turn)
+        elif isinstance(record, Heard):
+            self._heard(talk, record)
+
+    def _talk(self, settings: Open) -> _Talk:
+        chat = self._chat
+        system = settings.instructions or self._desk.config.persona.instructions or chat.system
+        history = History(
+            system,
+            max_exchanges=chat.history_exchanges,
+            max_tokens=chat.history_tokens,
+            count=self._engine.count,
+        )
+        return _Talk(history, notes=[])
+
+    # Records
+
+    def handle(self, record: Record) -> None:
+        """See `loop.Stage`."""
+        slot = record.session
+        if isinstance(record, Open | Close):
+            self._turn_over(slot, record)
+            self._desk.send("clauses", record)
+            return
+        talk = self._talks.get(slot)
+        if talk is None:
+            log.warning("session %d is not open: %s passed over", slot, type(record).__name__)
+            return
+        if isinstance(record, Transcript):
+            if record.turn > talk.done:
+                self._desk.inlets["transcripts"].hold(slot)
+                talk.transcript = record
+        elif isinstance(record, Commit):
+            self._committed(talk, record)
+        elif isinstance(record, Drop):
+            talk.transcript = None
+            self._desk.inlets["transcripts"].free(slot)
+            self._desk.send("clauses", record)
+        elif isinstance(record, Heard):
+            if talk.answer is not None and talk.answer.transcript.turn == record.turn:
+                self._end(talk, "llm: interrupted")
+            self._heard(talk, record)
+            self._note(talk, record)
+
+    def _turn_over(self, slot: int, record: Open | Close) -> None:
+        """A new conversation in the slot, or none."""
+        talk = self._talks.pop(slot, None)
+        if talk is not None and talk.answer is not None:
+            self._end(talk, "llm: the conversation was closed")
+        self._desk.inlets["transcripts"].free(slot)
+        self._engine.forget(slot)
+        if isinstance(record, Open):
+            talk = self._talks[slot] = self._talk(record)
+            talk.done = self._desk.session(slot).committed.turn
+            self._note(talk, record)
+            talk.cold = True
+        else:
+            self._notebook.add(encode(record))
+
+    def _heard(self, talk: _Talk, record: Heard) -> None:
+        if any(exchange.turn == record.turn for exchange in talk.history.records()[-1:]):
+            talk.history.heard(record.text, record.complete)
+        talk.cold = True
+
+    def _committed(self, talk: _Talk, commit: Commit) -> None:
+        transcript = talk.transcript
+        if transcript is None or (transcript.turn, transcript.revision) != (commit.turn, commit.revision):
+            if commit.turn > talk.done:
+                where = "llm: no transcript of what was committed"
+                drop = Drop(commit.session, commit.turn, commit.revision, where, True, commit.watch)
+                self._desk.send("clauses", drop)
+            return
+        talk.transcript = None
+        if talk.answer is not None:
+            self._end(talk, "llm: interrupted")
+        if commit.turn <= talk.done:
+            return
+        talk.answer = self._plan(talk, transcript, commit)
+
+    # Answers
+
+    def _plan(self, talk: _Talk, transcript: Transcript, commit: Commit) -> _Answer:
+        """How to answer: the model's own sampling, less what the ladder takes."""
+        chat = self._chat
+        watch = commit.watch
+        watch.stamp(Stamp.LLM_START)
+        max_tokens = self._desk.config.reply.max_tokens or chat.max_tokens
+        max_tokens = min(max_tokens, chat.context_tokens - chat.history_tokens)
+        talk.history.begin(transcript.text, turn=transcript.turn)
+        rungs = self._rungs(talk, watch)
+        watch.rungs.extend(rungs)
+        sampling = Sampling(
+            temperature=0.0 if GREEDY in rungs else chat.temperature,
+            top_p=chat.top_p,
+            top_k=chat.top_k,
+            repeat_penalty=chat.repeat_penalty,
+            seed=transcript.turn,
+        )
+        eager = SHORTER_CLAUSE in rungs or self._desk.config.reply.first_clause == "eager"
+        answer = _Answer(
+            transcript,
+            commit.epoch,
+            watch,
+            ClauseSplitter(transcript.language, eager=eager),
+            math.ceil(max_tokens * SHORTER_REPLY_FACTOR) if SHORTER_REPLY in rungs else max_tokens,
+            sampling,
+        )
+        if ACKNOWLEDGEMENT in rungs:
+            phrase = acknowledgement(transcript.language, transcript.turn)
+            self._send(answer, phrase or "", last=False, counts=False)
+        return answer
+
+    def _rungs(self, talk: _Talk, watch: Stopwatch) -> list[str]:
+        config = self._desk.config
+        if not config.budget.ladder:
+            return []
+        token_ms = self._token.predict(1)
+        prompt_tokens = self._engine.count(talk.history.records()[-1].user) + 8
+        predicted_ms = self._prefill.predict(prompt_tokens) + self._token.predict(FIRST_CLAUSE_TOKENS)
+        gains = {
+            SHORTER_CLAUSE: (FIRST_CLAUSE_TOKENS - EAGER_CLAUSE_TOKENS) * token_ms,
+            GREEDY: 0.05 * token_ms if self._chat.temperature > 0 else 0.0,
+            # The first clause is spoken while the rest is written, on the same cores.
+            SHORTER_REPLY: token_ms,
+            ACKNOWLEDGEMENT: math.inf if config.budget.acknowledgements else 0.0,
+        }
+        behind_ms = (self._desk.typical_ms("tts") or self._budget.shares["tts"]) + self._budget.shares["playout"]
+        return rungs_for("llm", watch.left_ms(), predicted_ms, behind_ms, gains)
+
+    def _over(self, answer: _Answer) -> bool:
+        return self._desk.session(answer.transcript.session).epoch != answer.epoch
+
+    def idle(self) -> bool:
+        """One prompt, or one token for every reply, or a piece of history in advance; False when nothing is left."""
+        answering = [talk for talk in self._talks.values() if talk.answer is not None]
+        for talk in answering:
+            if talk.answer is not None and self._over(talk.answer):
+                self._end(talk, "llm: interrupted")
+                return True
+        waiting = [talk for talk in answering if talk.answer is not None and talk.answer.reply is None]
+        if waiting:
+            self._evaluate(min(waiting, key=lambda talk: talk.answer.watch.deadline_ns if talk.answer else 0))
+            return True
+        if answering:
+            self._step(answering)
+            return True
+        return self._anticipate()
+
+    def _evaluate(self, talk: _Talk) -> None:
+        """Bring the prompt into the KV cache and begin the reply."""
+        answer = talk.answer
+        if answer is None:
+            return
+        slot = answer.transcript.session
+        try:
+            prompt = self._engine.render(talk.history.messages())
+            began_ns = now_ns()
+            with self._desk.step(PREFILL_PATIENCE_MS + self._prefill.predict(len(prompt))):
+                evaluated = self._engine.prefill(slot, prompt, stop=lambda: self._over(answer))
+            if self._over(answer):
+                return
+            self._learning.learn(self._prefill, evaluated, ms_between(began_ns, now_ns()))
+            answer.reply = self._engine.begin(slot, answer.sampling, max_tokens=answer.max_tokens)
+            answer.began_ns = now_ns()
+        except EngineError as error:
+            log.error("session %d, turn %d: %s", slot, answer.transcript.turn, error)
+            self._end(talk, f"llm: {error.code}")
+
+    def _step(self, answering: Sequence[_Talk]) -> None:
+        replies = [talk.answer.reply for talk in answering if talk.answer is not None and talk.answer.reply is not None]
+        with self._desk.step(STEP_PATIENCE_MS):
+            self._engine.step(replies)
+        for talk in answering:
+            answer = talk.answer
+            if answer is None or answer.reply is None:
+                continue
+            if answer.reply.delta:
+                answer.watch.stamp(Stamp.FIRST_TOKEN)
+            for clause in answer.splitter.push(answer.reply.delta):
+                self._send(answer, clause, last=False)
+            if answer.reply.finish:
+                self._finish(talk, answer)
+
+    def _finish(self, talk: _Talk, answer: _Answer) -> None:
+        """The model has said all; the last clause goes out."""
+        rest = answer.splitter.finish()
+        if answer.reply is not None and answer.reply.finish == "length" and answer.clauses and rest:
+            rest.pop()  # cut off in the middle of a sentence: better not begun
+        if not rest and not answer.clauses:
+            rest = [SPEECHLESS]
+        for clause in rest[:-1]:
+            self._send(answer, clause, last=False)
+        self._send(answer, rest[-1] if rest else "", last=True)
+        self._close(talk, answer)
+
+    def _send(self, answer: _Answer, text: str, *, last: bool, counts: bool = True) -> None:
+        transcript = answer.transcript
+        if counts and not answer.clauses and answer.reply is not None:
+            answer.watch.stamp(Stamp.FIRST_CLAUSE)
+            tokens = answer.max_tokens - answer.reply.left_tokens
+            self._learning.learn(self._token, max(1, tokens), ms_between(answer.began_ns, now_ns()))
+        clause = Clause(
+            transcript.session,
+            transcript.turn,
+            transcript.revision,
+            answer.epoch,
+            answer.clauses,
+            text,
+            last,
+            counts,
+            transcript.language,
+            answer.watch,
+        )
+        self._desk.send("clauses", clause)
+        answer.clauses += 1
+
+    def _end(self, talk: _Talk, where: str) -> None:
+        """The reply is cut short."""
+        answer = talk.answer
+        if answer is None:
+            return
+        transcript = answer.transcript
+        if answer.reply is not None:
+            answer.reply.end("stopped")
+        drop = Drop(transcript.session, transcript.turn, transcript.revision, where, True, answer.watch)
+        self._desk.send("clauses", drop)
+        self._close(talk, answer)
+
+    def _close(self, talk: _Talk, answer: _Answer) -> None:
+        """The turn is dealt with: note it, let go of its records."""
+        transcript = answer.transcript
+        talk.answer = None
+        talk.done = transcript.turn
+        self._note(talk, transcript)
+        end = Clause(transcript.session, transcript.turn, 0, 0, 0, "", True, True, transcript.language, answer.watch)
+        self._note(talk, end)
+        inlet = self._desk.inlets["transcripts"]
+        inlet.free(transcript.session)
+        inlet.settle()
+
+    def _anticipate(self) -> bool:
+        """Evaluate the history of one conversation as far as it is known, while nobody waits."""
+        for slot, talk in self._talks.items():
+            if not talk.cold:
+                continue
+            talk.cold = False
+            known = talk.history.messages()
+            if not known:
+                continue
+            inlet = self._desk.inlets["transcripts"]
+            with self._desk.step(PREFILL_PATIENCE_MS):
+                prompt = self._engine.render(known, add_generation_prompt=False)
+                self._engine.prefill(slot, prompt, stop=inlet.reader.ready)
+            return True
+        return False
+
+    def close(self) -> None:
+        """Keep what was learned."""
+        self._learning.keep()
+        self._engine.close()
