@@ -16,8 +16,9 @@ readonly PIP_VERSION=26.3
 readonly AUDIO_CLIPS=pytest-audioeval==0.1.3  # for its recordings alone, so without what it requires
 readonly DISK_CPU_MB=3000 DISK_GPU_MB=16000
 readonly BUILD_JOB_MB=1500  # what one compiler of the native build may need
-readonly NETWORK_TROUBLE='name resolution|could not resolve|connection (refused|reset|timed out|broken)|network is \
-unreachable|no matching distribution|max retries|failed to fetch|read timed out'
+NETWORK_TROUBLE='name resolution|could not resolve|connection (refused|reset|timed out|broken)|failed to fetch'
+NETWORK_TROUBLE+='|network is unreachable|no matching distribution|max retries|read timed out'
+readonly NETWORK_TROUBLE
 readonly SLOW_NEWS_S=30     # how often a log without a terminal hears of a long step
 
 # What the native build leaves out: llama.cpp's helper library, tools and multimodal part are not used, and OpenMP's
@@ -37,6 +38,7 @@ PROFILE=         # embedded, cpu or gpu
 PROFILE_WHY=
 PROFILE_ASKED=
 PROFILE_RENEWED=
+HUB_ANSWER=      # the file with what the hub said, where it was asked
 DRY_RUN=
 PYTHON=          # the interpreter that the environment is made with
 PYTHON_PACKAGES=()
@@ -221,36 +223,35 @@ choose_profile() {
     fi
 }
 
-# A chosen profile that needs a hub gives way to embedded when none answers; one that was asked for does not. The hub's
-# answer is kept, so that a later run neither waits for it nor changes the models.
+# A profile that was chosen here and needs a hub gives way to embedded when none answers; one that was asked for does
+# not. The hub's answer is kept, so that a later run neither waits for it nor changes the models.
 settle_profile() {
-    local stamp answer
     [[ $PROFILE != embedded ]] && [[ -z $PROFILE_ASKED || $PROFILE_ASKED == auto ]] || return 0
-    stamp=$STAMPS/hub.$(printf '%s' "$PROFILE ${HF_ENDPOINT:-}" | digest)
-    if [[ ! -r $stamp || $PROFILE_RENEWED ]]; then
-        "$VENV/bin/python" - >"$stamp.part" 2>>"$LOG" <<'EOF' || true
+    HUB_ANSWER=$STAMPS/hub.$(printf '%s' "$PROFILE ${HF_ENDPOINT:-}" | digest)
+    if [[ ! -r $HUB_ANSWER || $PROFILE_RENEWED ]]; then
+        "$VENV/bin/python" - >"$HUB_ANSWER.part" 2>>"$LOG" <<'EOF' || true
 import os, urllib.error, urllib.request
 from edge_agent.catalog.sources import DEFAULT_HUB
 hub = os.environ.get("HF_ENDPOINT", "").strip() or DEFAULT_HUB
 try:
     urllib.request.urlopen(urllib.request.Request(hub, method="HEAD"), timeout=5).close()
 except urllib.error.HTTPError as error:
-    print("yes" if error.code < 500 and error.code not in (403, 407) else f"no (status {error.code})")
+    print("yes" if error.code < 500 and error.code not in (403, 407) else f"it answered with status {error.code}")
 except Exception as error:
-    print(f"no ({error})")
+    print(error)
 else:
     print("yes")
 EOF
-        mv -f -- "$stamp.part" "$stamp"
+        mv -f -- "$HUB_ANSWER.part" "$HUB_ANSWER"
     fi
-    answer=$(<"$stamp")
-    if [[ $answer == yes ]]; then
-        say "      models: profile $PROFILE ($PROFILE_WHY; a model hub answers)"
-    else
-        say "      models: profile embedded, not $PROFILE: no model hub answered; --profile auto asks again"
-        printf 'the model hub: %s\n' "$answer" >>"$LOG"
-        PROFILE=embedded
-    fi
+    yield_to_the_hub
+}
+
+yield_to_the_hub() {
+    [[ -n $HUB_ANSWER && $PROFILE != embedded && $(<"$HUB_ANSWER") != yes ]] || return 0
+    say "      profile embedded instead of $PROFILE: no model hub serves it ($(head -c 200 "$HUB_ANSWER"));" \
+        "--profile auto asks again"
+    PROFILE=embedded
 }
 
 # python_fit PATH: "complete", "bare" (venv or headers are missing) or nothing, for an interpreter that will not do
@@ -517,7 +518,36 @@ install_package() {
     check_engines
 }
 
-pull_models() { "$VENV/bin/edge-agent" models pull --profile "$PROFILE"; }
+pull_models() {
+    if ! "$VENV/bin/edge-agent" models pull --profile "$PROFILE"; then
+        [[ -n $HUB_ANSWER && $PROFILE != embedded ]] || return 1
+        echo "a download failed" >"$HUB_ANSWER"
+        "$VENV/bin/edge-agent" models pull --profile embedded
+    fi
+}
+
+# A profile other than embedded is written into edge-agent.toml, which is the owner's as soon as the first line is gone.
+configure_profile() {
+    local file=$ROOT/edge-agent.toml wanted mark
+    mark="# Written by install.sh for the chosen profile; without this line the file is left alone."
+    if [[ -e $file && $(head -n 1 -- "$file") != "$mark" ]]; then
+        [[ $PROFILE == embedded ]] || say "      edge-agent.toml is yours and was left alone; the profile's models:"
+        file=/dev/stdout
+    fi
+    if [[ $PROFILE == embedded ]]; then
+        [[ $file == /dev/stdout ]] || rm -f -- "$file"
+        return
+    fi
+    wanted=$("$VENV/bin/python" - "$PROFILE" <<'EOF'
+import sys
+from edge_agent.catalog.document import load_catalog
+profile = load_catalog().profile(sys.argv[1])
+print("[models]", *(f'{kind} = "{getattr(profile, kind)}"' for kind in ("asr", "llm", "tts", "turn")), sep="\n")
+EOF
+    )
+    [[ $file == /dev/stdout ]] || wanted=$mark$'\n'$wanted
+    printf '%s\n' "$wanted" >"$file"
+}
 
 
 # The native build ----------------------------------------------------------------------------------------------------
@@ -717,6 +747,8 @@ set_up() {
     settle_profile
     # Not stamped: this looks at the files, so that a deleted or damaged model is fetched again.
     step "models (profile $PROFILE)" "" "A model could not be fetched; the log says from where." pull_models
+    yield_to_the_hub
+    configure_profile
 }
 
 run_tests() {

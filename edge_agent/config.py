@@ -27,20 +27,12 @@ ENVIRONMENT_VARIABLE: Final = "EDGE_AGENT_CONFIG"
 MAX_FILE_BYTES: Final = 64 * 1024
 
 Device = Literal["auto", "cpu", "cuda"]
-LogLevel = Literal["debug", "info", "warning", "error"]
-FirstClause = Literal["natural", "eager"]
 KeyPath = tuple[str, ...]
-
-LANGUAGES: Final = frozenset(  # ISO 639-1
-    """aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo
-    es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg
-    ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn
-    no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta
-    te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu""".split()  # noqa: SIM905 - as a list it is 183 lines long
-)
 
 _SHOWN_CHARS = 60  # of a wrong value, in a message
 _KEY_DEPTH = 3  # [budget.shares] llm is the deepest option
+_STATEMENT_TRIES = 200  # each may cost milliseconds
+_VALUE_END = re.compile(r"[\]}]|\"{3}|'{3}")  # of a value of several lines
 _MS = "milliseconds"
 _MODEL = "the id of a model in the catalog, or the path of one"
 _FOLDER = 'the path of a folder, or "" for the usual one'
@@ -52,17 +44,14 @@ def _whole(default: int, low: int, high: int, unit: str = "") -> int:
 
 
 def _number(default: float, low: float, high: float) -> float:
-    allowed = f"a number from {low} to {high}"
-    return Field(default, ge=low, le=high, allow_inf_nan=False, json_schema_extra={"allowed": allowed})
+    return Field(default, ge=low, le=high, json_schema_extra={"allowed": f"a number from {low} to {high}"})
 
 
-def _text(default: str, allowed: str, shortest: int = 0, longest: int = 4096) -> str:
-    return Field(default, min_length=shortest, max_length=longest, json_schema_extra={"allowed": allowed})
+def _text(default: str, allowed: str, least: int = 0, most: int = 4096, form: str = r"^[^\x00]*$") -> str:
+    return Field(default, min_length=least, max_length=most, pattern=form, json_schema_extra={"allowed": allowed})
 
 
 def _usable_path(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("no file name holds a NUL character")
     try:
         Path(value).expanduser()
     except RuntimeError as error:
@@ -70,14 +59,7 @@ def _usable_path(value: str) -> str:
     return value
 
 
-def _known_language(value: str) -> str:
-    if value != "auto" and value not in LANGUAGES:
-        raise ValueError("unknown language")
-    return value
-
-
 FilePath = Annotated[str, AfterValidator(_usable_path)]
-Language = Annotated[str, AfterValidator(_known_language)]
 
 
 class Section(BaseModel):
@@ -91,25 +73,25 @@ class House(Section):
 
     slots: int = _whole(4, 1, 16)
     state_dir: FilePath = _text("", _FOLDER)
-    log_level: LogLevel = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Persona(Section):
     """Who answers: its name, its system prompt ("" for the model's own), the language spoken with it."""
 
-    name: str = _text("assistant", "text of 1 to 64 characters", shortest=1, longest=64)
-    instructions: str = _text("", "text of at most 8000 characters", longest=8000)
-    language: Language = _text("auto", '"auto" or an ISO 639-1 code of two letters, such as "en"')
+    name: str = _text("assistant", "text of 1 to 64 characters", least=1, most=64)
+    instructions: str = _text("", "text of at most 8000 characters", most=8000)
+    language: str = _text("auto", '"auto" or a two-letter ISO 639-1 code such as "en"', form="^(auto|[a-z]{2})$")
 
 
 class Models(Section):
     """Which models run: catalog ids, or paths of the owner's own. `dir` is where they lie, "" for the usual folder."""
 
     dir: FilePath = _text("", _FOLDER)
-    asr: FilePath = _text("whisper-base", _MODEL, shortest=1)
-    llm: FilePath = _text("smollm2-135m-instruct", _MODEL, shortest=1)
-    tts: FilePath = _text("piper-en_US-joe-medium", _MODEL, shortest=1)
-    turn: FilePath = _text("smart-turn-v3.2", _MODEL, shortest=1)
+    asr: FilePath = _text("whisper-base", _MODEL, least=1)
+    llm: FilePath = _text("smollm2-135m-instruct", _MODEL, least=1)
+    tts: FilePath = _text("piper-en_US-joe-medium", _MODEL, least=1)
+    turn: FilePath = _text("smart-turn-v3.2", _MODEL, least=1)
 
 
 class Devices(Section):
@@ -158,7 +140,7 @@ class Reply(Section):
     """How the agent speaks: `max_tokens` 0 is the model's own, `speed` 1.0 the voice's own rate."""
 
     max_tokens: int = _whole(0, 0, 4096, "tokens")
-    first_clause: FirstClause = "natural"
+    first_clause: Literal["natural", "eager"] = "natural"
     speed: float = _number(1.0, 0.5, 2.0)
     interruptible: bool = True
 
@@ -196,8 +178,8 @@ class Budget(Section):
             left_ms, weight = left_ms - filled[name], weight - default
         if left_ms or min(filled.values()) < 1:
             rest = f" and leave too little for {', '.join(defaults)}" if defaults else ""
-            taken = f"add up to {sum(given.values())} milliseconds{rest}"
-            sentence = f"{taken}; together they must make budget.total_ms, which is {total_ms}"
+            sum_up = f"add up to {sum(given.values())} milliseconds{rest}"
+            sentence = f"{sum_up}; together they must make budget.total_ms, which is {total_ms}"
             raise PydanticCustomError("relation", "{sentence}", {"sentence": sentence, "also": "total_ms"})
         return Shares(**filled)
 
@@ -233,9 +215,8 @@ class Config(Section):
         try:
             return Path(folder).expanduser()
         except RuntimeError as error:
-            raise ConfigError(
-                "home", f"{folder} needs a home folder, and this user has none; set house.state_dir."
-            ) from error
+            needed = f"{folder} needs a home folder, and this user has none; set house.state_dir."
+            raise ConfigError("home", needed) from error
 
     def to_json(self) -> str:
         """What another process needs to have the same configuration."""
@@ -268,9 +249,9 @@ def load(path: Path | None = None) -> Config:
     for place in [path] if path else [Path(FILE_NAME), user_config_path(APP) / FILE_NAME]:
         text = _read(place)
         if text is not None:
-            return _parse(_shown(place), text)
+            return _parse(_printable(place), text)
     if path:
-        raise ConfigError("missing", f"The configuration file {_shown(path)}{origin} does not exist.")
+        raise ConfigError("missing", f"The configuration file {_printable(path)}{origin} does not exist.")
     return Config()
 
 
@@ -283,25 +264,23 @@ def _read(path: Path) -> str | None:
         return None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError("unreadable", f"{_shown(path)} cannot be read: {reason}.") from error
+        raise ConfigError("unreadable", f"{_printable(path)} cannot be read: {reason}.") from error
     if len(content) > MAX_FILE_BYTES:
-        raise ConfigError("unreadable", f"{_shown(path)} is longer than {MAX_FILE_BYTES // 1024} KiB.")
+        raise ConfigError("unreadable", f"{_printable(path)} is longer than {MAX_FILE_BYTES // 1024} KiB.")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError("syntax", f"{_shown(path)}, line {line}: the file must be text in UTF-8.") from error
+        raise ConfigError("syntax", f"{_printable(path)}, line {line}: the file must be text in UTF-8.") from error
 
 
 def _parse(name: str, text: str) -> Config:
     try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a number of thousands of digits, deep nesting
-        raise ConfigError("syntax", _syntax_sentence(name, text, str(error))) from error
-    try:
-        return Config.model_validate(document)
+        return Config.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise ConfigError("invalid", _sentences(name, error, key_lines(text))) from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a number of thousands of digits, deep nesting
+        raise ConfigError("syntax", _syntax_sentence(name, text, str(error))) from error
 
 
 def _syntax_sentence(name: str, text: str, reason: str) -> str:
@@ -309,7 +288,7 @@ def _syntax_sentence(name: str, text: str, reason: str) -> str:
     if place is None:
         return f"{name} is not valid TOML: {_printable(reason)}."
     lines = text.split("\n")
-    line, column = (int(place[2]), int(place[3])) if place[2] else (len(lines), len(lines[-1]) + 1)
+    line, column = place[2] or len(lines), place[3] or len(lines[-1]) + 1
     hint = "; text stands in double quotes" if place[1] == "Invalid value" else ""
     return f"{name}, line {line}, column {column} is not valid TOML: {_printable(place[1])}{hint}."
 
@@ -319,19 +298,12 @@ def _sentences(name: str, error: ValidationError, lines: dict[KeyPath, int]) -> 
     found: list[tuple[int, str]] = []
     for mistake in error.errors(include_url=False):
         path = tuple(str(step) for step in mistake["loc"])
-        line = _line_of(path, mistake, lines)
+        related = (*path[:-1], mistake.get("ctx", {}).get("also", ""))  # the option that this one contradicts
+        tables = [path[:length] for length in range(len(path) - 1, 0, -1)]
+        line = next((lines[place] for place in (path, related, *tables) if place in lines), 0)
         where = f"{name}, line {line}" if line else name
-        sentence = _sentence(path, mistake, lines)
-        found.append((line, f"{where}: {sentence}" if sentence.endswith("?") else f"{where}: {sentence}."))
+        found.append((line, f"{where}: {_sentence(path, mistake, lines)}"))
     return "\n".join(sentence for _, sentence in sorted(found, key=lambda item: item[0]))
-
-
-def _line_of(path: KeyPath, mistake: ErrorDetails, lines: dict[KeyPath, int]) -> int:
-    """The line of the option, else of the one that it contradicts, else of its table; 0 when there is none."""
-    also = mistake.get("ctx", {}).get("also")
-    candidates = [path, (*path[:-1], also)] if also else [path]
-    candidates += [path[:length] for length in range(len(path) - 1, 0, -1)]
-    return next((lines[candidate] for candidate in candidates if candidate in lines), 0)
 
 
 def _sentence(path: KeyPath, mistake: ErrorDetails, lines: dict[KeyPath, int]) -> str:
@@ -340,23 +312,21 @@ def _sentence(path: KeyPath, mistake: ErrorDetails, lines: dict[KeyPath, int]) -
         return _unknown(path, is_section=isinstance(mistake["input"], dict))
     if mistake["type"] == "relation":
         default = "" if path in lines or not lines else ", which the file leaves at its default,"
-        return f"{option}{default} {mistake['msg']}"
+        return f"{option}{default} {mistake['msg']}."
     allowed = dict(_options()).get(path, f"a table, [{option}]" if path else "a JSON object")
-    return f"{option or 'all of it'} is {_shown(mistake['input'])}; it must be {allowed}"
+    return f"{option or 'all of it'} is {_shown(mistake['input'])}; it must be {allowed}."
 
 
 def _unknown(path: KeyPath, is_section: bool) -> str:
     """What to say about a key that is no option: the nearest one, else all there are."""
     table, key = path[:-1], path[-1]
     known = sorted({option[len(table)] for option, _ in _options() if option[: len(table)] == table})
-    close = get_close_matches(key, known, n=1, cutoff=0.6)
-    elsewhere = [option for option, _ in _options() if option[-1] == key]
-    if close:
-        hint = f"did you mean {_dotted((*table, close[0]))}?"
-    elif elsewhere:
-        hint = f"did you mean {' or '.join(_dotted(option) for option in elsewhere)}?"
+    near = [(*table, name) for name in get_close_matches(key, known, n=1)]
+    near = near or [option for option, _ in _options() if option[-1] == key]
+    if near:
+        hint = f"did you mean {' or '.join(_dotted(option) for option in near)}?"
     else:
-        hint = f"{f'[{_dotted(table)}]' if table else 'the file'} has {', '.join(known)}"
+        hint = f"{f'[{_dotted(table)}]' if table else 'the file'} has {', '.join(known)}."
     return f"there is no {'section' if is_section else 'option'} {_dotted(path)}; {hint}"
 
 
@@ -376,24 +346,27 @@ def _options(section: type[Section] = Config, table: KeyPath = ()) -> Iterator[t
 def key_lines(text: str) -> dict[KeyPath, int]:
     """The line, from 1, of the statement in which each key and each table of a valid TOML document first stands.
 
-    A statement is the fewest lines that are valid by themselves, so tomllib finds its end. Indices of arrays of tables
-    are no part of a path.
+    A statement is the fewest lines that are valid by themselves, so tomllib finds its end; one that tries its patience
+    hides what follows. Indices of arrays of tables are no part of a path.
     """
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()  # of the last header
-    statement, start = "", 1
+    statement, start, tries = "", 1, 0
     for number, line in enumerate(text.split("\n"), 1):
+        goes_on = bool(statement)
         statement += f"{line}\n"
+        if tries == _STATEMENT_TRIES or (goes_on and not _VALUE_END.search(line)):
+            continue
         try:
             paths = list(_key_paths(tomllib.loads(statement)))
         except (ValueError, RecursionError):
-            continue  # the value goes on
+            tries += 1
+            continue
         is_header = statement.lstrip().startswith("[")
         for path in paths:
             lines.setdefault(path if is_header else (*table, *path), start)
-        if is_header:
-            table = paths[-1]
-        statement, start = "", number + 1
+        table = paths[-1] if is_header else table
+        statement, start, tries = "", number + 1, 0
     return lines
 
 
@@ -412,22 +385,16 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _shown(value: object) -> str:
-    """A wrong value or a file's name, as one short piece of a line."""
-    if isinstance(value, Path):
-        return _printable(str(value))
-    if isinstance(value, dict | Section):
-        return "a table"
-    if isinstance(value, list):
-        return "a list"
+    """A wrong value, as one short piece of a line."""
+    if isinstance(value, dict | list | Section):
+        return "a list" if isinstance(value, list) else "a table"
     if isinstance(value, bool | str):
         text = json.dumps(value, ensure_ascii=False)
-    elif isinstance(value, int) and abs(value) >= 10**20:
-        text = "a number of more than 20 digits"
     else:
-        text = str(value)
+        text = "a huge number" if isinstance(value, int) and abs(value) >= 10**20 else str(value)
     return _printable(text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}...")
 
 
-def _printable(text: str) -> str:
+def _printable(text: object) -> str:
     """`text` on one line: what cannot be printed is escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))

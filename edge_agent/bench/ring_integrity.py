@@ -36,7 +36,7 @@ VARIETY = 1024  # different bodies
 RELEASE_BYTES = CAPACITY // 16  # a reader lets go this often
 LOOK_S = 0.002  # how often the one who kills looks how far the readers are
 STUCK_MS = 30_000  # nothing moves for so long: give up
-LOST, TWICE, BACK, TORN, GOT, FIRST = range(6)  # words of a run, one cache line each
+LOST, TWICE, BACK, TORN, GOT, MISSED, FIRST = range(7)  # words of a run, one cache line each
 SCORE_WORDS = 8
 
 
@@ -173,7 +173,7 @@ def _observe(ring: SharedMemory, process: ProcessControl, fd: int, score: Score,
         elif not sleeper.sleep(STUCK_MS):
             raise BenchError("ring", f"The observer waited {STUCK_MS} ms: {got} records and {observer.lost} missed.")
     score[GOT] = got
-    score[FIRST] = observer.lost
+    score[MISSED] = observer.lost
 
 
 def main(arguments: list[str]) -> None:
@@ -311,7 +311,7 @@ def _run(house: _House, kills: int, advanced: Callable[[int], object]) -> Integr
     scores = [score for each in runs for score, _ in each] + [seen]
     lost, twice, back, torn = (sum(score[word] for score in scores) for word in (LOST, TWICE, BACK, TORN))
     return Integrity(
-        house.records, killed, lost, twice, back, torn, misplaced, seen[GOT], seen[FIRST], seconds
+        house.records, killed, lost, twice, back, torn, misplaced, seen[GOT], seen[MISSED], seconds
     )
 
 

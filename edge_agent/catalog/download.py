@@ -62,11 +62,11 @@ def download(transport: Transport, target: Target, listener: Listener) -> None:
     try:
         effort = _Effort(transport, target, listener)
         for _ in range(2):
-            resumed = effort.have() > 0
             effort.complete()
             problem = effort.problem()
             if problem is None:
                 return
+            resumed = effort.resumed
             effort.discard()
             if not resumed:
                 raise CatalogError("digest", problem)
@@ -84,6 +84,7 @@ class _Effort:
         self._listener = listener
         self._notes = target.part.with_name(target.part.name + ".origin")
         self._origin = self._recall()
+        self.resumed = self.have() > 0  # whether what is there may be spliced from several responses
 
     def have(self) -> int:
         """Bytes in the part file that can be kept."""
@@ -97,6 +98,7 @@ class _Effort:
         self._target.part.unlink(missing_ok=True)
         self._notes.unlink(missing_ok=True)
         self._origin = Origin(self._target.url)
+        self.resumed = False
 
     def complete(self) -> None:
         """Fetch until all is there; gives up when several attempts in a row bring nothing."""
@@ -151,6 +153,7 @@ class _Effort:
             start, total = _span(response)
             if start not in (0, have):
                 raise CatalogError("unreachable", f"{shown(url)} sent another range than was asked for")
+            self.resumed = start > 0
             self._refuse_wrong_size(total)
             missing = (total or self._target.size or 0) - start
             disk.ensure_room(self._target.part.parent, max(missing, 0) + self._target.room)
@@ -168,7 +171,7 @@ class _Effort:
             )
 
     def _receive(self, response: http.client.HTTPResponse, start: int, total: int | None) -> None:
-        """Append the body from byte `start` on. Raises PassingError when it ends early or all but stops."""
+        """Append the body from byte `start` on. Raises PassingError when it ends early, CatalogError when it crawls."""
         url = self._target.url
         limit = total or self._target.size
         done, window, window_end = start, start, monotonic() + SLOWEST_S
@@ -185,7 +188,7 @@ class _Effort:
                 self._listener.moved(self._target.label, done, limit)
                 if monotonic() > window_end:
                     if done - window < SLOWEST_BYTES:
-                        raise PassingError("unreachable", f"{shown(url)} has all but stopped sending; try again later")
+                        raise CatalogError("unreachable", f"{shown(url)} has all but stopped sending; try again later")
                     window, window_end = done, monotonic() + SLOWEST_S
         finally:
             os.close(descriptor)

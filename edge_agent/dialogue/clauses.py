@@ -12,12 +12,12 @@ before the one in front of it has been played. The policy, in the order in which
    other languages are cut at punctuation, and after `Reach.any` words at a gap that follows a longer word.
 3. Later clauses are sentences, or end at a comma after `LATER_WORDS_MIN` words. One without punctuation may be
    `GROWTH` times as long as the clause before it, so that it is ready when that has been played.
-4. Nothing grows over `max_chars`: then the last comma, the last gap, or the character itself is the cut.
+4. Nothing grows over `max_chars`: then the last gap between words is the cut, or the character itself.
 
 A full stop is ambiguous until the next character is seen. The first clause does not wait for it after a plain word
 ("is Paris."), unless the words before it suggest a web address or a file name. Later clauses always wait,
-which costs nothing: something is playing. What is left of an ellipsis after such a stop ("I waited" + "...") opens the next
-clause, where it is silent.
+which costs nothing: something is playing. What is left of an ellipsis after such a stop ("I waited...") opens the
+next clause, where it is silent.
 
 Every decision depends on the text alone and not on how it arrived in pieces, and a clause keeps its text to the
 letter with the space before it, so joining the clauses gives back the reply (less its trailing space, and

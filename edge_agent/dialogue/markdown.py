@@ -13,6 +13,7 @@ from edge_agent.dialogue.traced_text import Rule, TracedText
 CODE_BLOCK_SAID: Final = "code block."  # nobody wants to hear it character by character
 LINK_MAX: Final = 500  # characters of a link's text or address
 
+_SPACES = re.compile(r"[^\S\n]+")
 _FENCE = re.compile(r"(?:```|~~~)(?:.*?)(?:```|~~~|\Z)", re.DOTALL)
 _IMAGE_OR_LINK = re.compile(
     rf"!?\[([^\[\]\n]{{1,{LINK_MAX}}})\](?:\([^()\s]{{0,{LINK_MAX}}}(?:\([^()\s]{{0,99}}\)[^()\s]{{0,99}})?"
@@ -80,6 +81,7 @@ def plain(text: str) -> TracedText:
     """What is left of `text` to be said, as one line without markup; items and headings end like sentences."""
     traced = TracedText.of(text)
     traced = traced.rewrite(_UNSPEAKABLE, lambda _: "")
+    traced = traced.rewrite(_SPACES, lambda _: " ")  # no pattern below has to look through a long run
     traced = traced.rewrite(_FENCE, lambda _: CODE_BLOCK_SAID)
     traced = traced.unwrap(_AUTOLINK)
     traced = traced.unwrap(_IMAGE_OR_LINK).unwrap(_IMAGE_OR_LINK)  # twice: an image may be the text of a link

@@ -16,23 +16,26 @@ from typing import Final
 from edge_agent.dialogue.markdown import plain
 from edge_agent.dialogue.spoken_abbreviations import ABBREVIATION_RULES
 from edge_agent.dialogue.spoken_addresses import ADDRESS_RULES
-from edge_agent.dialogue.spoken_dates import DATE_RULES, YEAR_RULES
+from edge_agent.dialogue.spoken_dates import DATE_RULES, MONTH_RULES, YEAR_RULES
 from edge_agent.dialogue.spoken_figures import FIGURE_RULES, PHONE_RULES, PLAIN_RULES
 from edge_agent.dialogue.spoken_quantities import QUANTITY_RULES
 from edge_agent.dialogue.spoken_symbols import SYMBOL_RULES
 from edge_agent.dialogue.traced_text import Rule, TracedText
 
-_RULES: Final[tuple[Rule, ...]] = (
-    *ADDRESS_RULES,
-    *DATE_RULES,
-    *PHONE_RULES,
-    *QUANTITY_RULES,
-    *ABBREVIATION_RULES,
-    *YEAR_RULES,
-    *FIGURE_RULES,
-    *PLAIN_RULES,
-    *SYMBOL_RULES,
+_FIGURE = re.compile(r"[0-9¼-¾⅐-⅞]")
+_GROUPS: Final[tuple[tuple[re.Pattern[str], tuple[Rule, ...]], ...]] = (
+    (re.compile(r"[./@0-9]"), ADDRESS_RULES),
+    (_FIGURE, DATE_RULES),
+    (re.compile(r"[bcgnprtv]\."), MONTH_RULES),
+    (_FIGURE, PHONE_RULES),
+    (_FIGURE, QUANTITY_RULES),
+    (re.compile(r"[./A-Z]|\b(?:vs|etc)\b"), ABBREVIATION_RULES),
+    (_FIGURE, YEAR_RULES),
+    (_FIGURE, FIGURE_RULES),
+    (_FIGURE, PLAIN_RULES),
+    (re.compile(r"[^A-Za-z0-9\s.,'?!-]"), SYMBOL_RULES),
 )
+"""In this order, each where its pattern is found: most clauses have no figure, and the first one is waited for."""
 _SAME: Final = {
     **{ord(char): "'" for char in "‘’ʼ′"},
     **{ord(char): '"' for char in "“”„‟″«»‹›"},
@@ -115,7 +118,9 @@ def spoken_words(text: str, language: str = "en") -> list[SpokenWord]:
     """
     traced = plain(text).translate(_SAME)
     if language.lower().split("-")[0].split("_")[0] in ("", "en"):
-        traced = traced.apply(_RULES)
+        for needed, rules in _GROUPS:
+            if needed.search(traced.text):
+                traced = traced.apply(rules)
     traced = traced.apply(_PROSODY_RULES)
     return [
         SpokenWord(match[0], _end(text, traced, match))

@@ -35,8 +35,8 @@ _BEFORE_FIGURE: Final = {
 _JOINED: Final = {"US": "US", "UK": "UK", "USA": "USA", "DC": "DC", "BC": "BC", "EU": "EU", "UN": "UN", "PHD": "PhD"}
 _MONARCHS = (
     "Henry|Louis|Edward|George|William|Richard|Charles|James|John|Elizabeth|Mary|Philip|Philippe|Catherine|Pius|"
-    "Benedict|John Paul|Leo|Gregory|Urban|Clement|Innocent|Paul|Napoleon|Alexander|Nicholas|Peter|Frederick|Wilhelm|Ferdinand|"
-    "Francis|Ivan|Ramses|Ramesses|Ptolemy|Cleopatra|Christian|Harald|Leopold|Albert|Alfonso|Pedro|Carlos|Gustav|Otto|"
+    "Benedict|John Paul|Leo|Gregory|Urban|Clement|Innocent|Paul|Napoleon|Alexander|Nicholas|Peter|Frederick|Wilhelm|"
+    "Ferdinand|Francis|Ivan|Ramses|Ramesses|Ptolemy|Cleopatra|Christian|Harald|Leopold|Albert|Alfonso|Pedro|Carlos|Gustav|Otto|"
     "Robert|Stephen|Umberto|Victor Emmanuel|Darius|Xerxes|Thutmose|Amenhotep|Isabella|Margaret"
 )
 _NUMBERED = (

@@ -23,7 +23,6 @@ _MARKS: Final = {
     ".": " dot ", "/": " slash ", "-": " dash ", "_": " underscore ", "@": " at ", ":": " colon ", "~": " tilde ",
     "+": " plus ", "%": " percent ",
 }  # fmt: skip
-_UNSAID = re.compile(r"(?i)^(?:https?|ftp|wss?|file|mailto)?:(?://)?|^www\.|[?#].*$")
 
 
 def _read(address: str) -> str:

@@ -207,7 +207,6 @@ DATE_RULES: Final[tuple[Rule, ...]] = (
     ),
     (re.compile(rf"{_FREE}([Tt]he\s)?{_DAY}\s(?:of\s)?{_MONTH}\.?(?:,?\s([0-9]{{4}})(?!\w|[.,][0-9]))?"), _day_first),
     (re.compile(rf"\b{_MONTH}\.?(?=,?\s[0-9]{{4}}\b)"), _month_alone),
-    (re.compile(r"\b(Jan|Feb|Apr|Aug|Sept|Oct|Nov|Dec)\.(?=\s?\S)"), _month_alone),
     (
         re.compile(rf"{_FREE}{_CLOCK}{_MERIDIEM}?\s?[-–]\s?{_CLOCK}{_MERIDIEM}?{_CLOSED}"),
         _time_span,
@@ -218,6 +217,9 @@ DATE_RULES: Final[tuple[Rule, ...]] = (
     (re.compile(r"(?<!\S)'([0-9]{2})(?![\w'])"), _short_year),
 )
 """Whatever has a month, a colon or an apostrophe in it. They run before the rules for quantities."""
+
+MONTH_RULES: Final[tuple[Rule, ...]] = ((re.compile(r"\b(Jan|Feb|Apr|Aug|Sept|Oct|Nov|Dec)\.(?=\s?\S)"), _month_alone),)
+"""The name of a month without a figure. They run after the dates."""
 
 YEAR_RULES: Final[tuple[Rule, ...]] = (
     (re.compile(rf"{_FREE}([12][0-9]{{3}})\s?[-–]\s?([12][0-9]{{3}}|[0-9]{{2}}){_CLOSED}"), _year_span),

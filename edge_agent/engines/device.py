@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
 
 from edge_agent.errors import EngineError
 
 Device = Literal["auto", "cpu", "cuda"]
 Resolved = Literal["cpu", "cuda"]
 Library = Literal["ctranslate2", "onnxruntime"]
+
+
+class OnnxSession(Protocol):
+    """What the engines use of an `onnxruntime.InferenceSession`."""
+
+    def run(self, output_names: None, input_feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the model: every output, in the order of the file."""
+        ...
+
+    def get_providers(self) -> list[str]:
+        """The execution providers in use, the preferred one first."""
+        ...
+
 
 _ERRORS_ONLY = 3  # onnxruntime's severity scale: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
 
@@ -39,26 +56,30 @@ def resolve(device: Device, *, library: Library = "onnxruntime") -> Resolved:
     )
 
 
-def onnx_session(model: Path | bytes, *, device: Device = "cpu", threads: int = 1, fixed_shapes: bool = False) -> Any:
-    """An `onnxruntime.InferenceSession` that keeps to its threads and its memory.
+def onnx_session(
+    model: Path, *, device: Device = "cpu", threads: int = 1, fixed_shapes: bool = False, name: str | None = None
+) -> OnnxSession:
+    """A session that keeps to its threads and its memory.
 
     Idle threads sleep instead of spinning (a spinning pool takes a core from the other processes of the house), and
     the memory arena grows by what is asked for, not in powers of two.
 
     Args:
-        model: the file, or its bytes.
+        model: the file.
         device: where to run it.
         threads: threads inside one operator.
         fixed_shapes: whether every run has the same input shapes, so that one memory plan serves them all.
+        name: what to call the model in errors, where the path says nothing.
 
     Raises:
         EngineError: `device.cuda` when CUDA was asked for and cannot be used, `onnx.missing` when there is no such
             file, `onnx.load` when onnxruntime refuses the model.
     """
     resolved = resolve(device, library="onnxruntime")
-    if isinstance(model, Path) and not model.is_file():
+    shown = name or str(model)
+    if not model.is_file():
         raise EngineError(
-            "onnx.missing", f"There is no model file {model}; run `edge-agent models pull` to fetch the models."
+            "onnx.missing", f"There is no model file {shown}; run `edge-agent models pull` to fetch the models."
         )
     onnxruntime = load_library("onnxruntime")
     options = onnxruntime.SessionOptions()
@@ -73,25 +94,23 @@ def onnx_session(model: Path | bytes, *, device: Device = "cpu", threads: int = 
         onnxruntime.preload_dlls()
         cuda = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_algo_search": "HEURISTIC"}
         providers.insert(0, ("CUDAExecutionProvider", cuda))
-    source = str(model) if isinstance(model, Path) else model
     try:
-        session = onnxruntime.InferenceSession(source, sess_options=options, providers=providers)
+        session: OnnxSession = onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
     except Exception as error:  # onnxruntime raises a class of its own for each status code
-        name = str(model) if isinstance(model, Path) else "the model in memory"
         raise EngineError(
             "onnx.load",
-            f"onnxruntime cannot load {name} ({first_line(error)}); run `edge-agent models verify`, then pull it again.",
+            f"onnxruntime cannot load {shown} ({first_line(error)}); run `edge-agent models verify` and pull it again.",
         ) from error
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise EngineError(
             "device.cuda",
-            "onnxruntime found the GPU but could not start its CUDA provider (CUDA 12 and cuDNN 9 libraries are needed); "
+            "onnxruntime found the GPU but could not start its CUDA provider, which needs the CUDA and cuDNN libraries; "
             'run ./install.sh --gpu again or set device = "auto".',
         )
     return session
 
 
-def load_library(name: str) -> Any:
+def load_library(name: str) -> ModuleType:
     """Import a model library by name.
 
     Raises:

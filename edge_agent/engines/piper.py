@@ -1,15 +1,13 @@
 """Speech from text: Piper (VITS), with the sample at which each word ends.
 
-The voice files do not give out how long each phoneme became, although the network computes it (the `Ceil` node of VITS'
-duration predictor, Kim et al. 2021, section 2.2.2). Naming that tensor as a graph output makes it available; the
-name is appended to the file's bytes in memory, which needs no ONNX toolkit.
+The network is VITS (Kim et al. 2021); its duration predictor says how long each phoneme becomes (see `durations`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -20,21 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.engines.device import Device, first_line, load_library, onnx_session, release_memory
+from edge_agent.engines.durations import with_durations
 from edge_agent.errors import EngineError
 
 LEAD_S = 0.010  # silence left in front of the first audible sample
 AUDIBLE_DBFS = -50.0  # a 5 ms block louder than this is audible
 SENTENCE_PAUSE_S = 0.25
-PAUSES_S = dict.fromkeys(".!?…。！？", SENTENCE_PAUSE_S) | dict.fromkeys(";:；：", 0.20) | dict.fromkeys(",，、", 0.14)
+PAUSES_S = (
+    dict.fromkeys(".!?…。！？", SENTENCE_PAUSE_S)  # noqa: RUF001 (full-width marks of Chinese and Japanese)
+    | dict.fromkeys(";:；：", 0.20)  # noqa: RUF001
+    | dict.fromkeys(",，、", 0.14)  # noqa: RUF001
+)
 PLAIN_PAUSE_S = 0.05  # between clauses that no punctuation divides
 
 _BLOCK_S = 0.005
 _FADE_S = 0.005
-_SPEECH_RMS = 0.1  # -20 dBFS, the level of the calibration sentence
+_SPEECH_RMS = 0.08  # -22 dBFS, the level of the calibration sentence
 _KNEE = 0.8  # above it peaks are rounded off instead of clipped
 _CALIBRATION_TEXT = "1, 2, 3, 4, 5, 6, 7, 8, 9."  # digits are spoken in every language
 _SILENT = frozenset(" ˈˌ.,;:!?¿¡…'\"()-—^$_")  # symbols that are no sound of their own
-_PLAIN_WORD = re.compile(r"\W*[^\W\d_]+(?:['’][^\W\d_]+)?[^\w'’&@%$€£°]*")  # spoken as one word, whatever the language
+_PLAIN_WORD = re.compile(r"\W*[^\W\d_]+(?:['\u2019][^\W\d_]+)?[^\w&@%$€£°]*")  # read as one word
 _WORDS_KEPT = 2048  # words whose phonemes are remembered
 
 
@@ -75,11 +78,8 @@ class PiperEngine:
             config = piper.PiperConfig.from_dict(settings)
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError("piper.config", _config_message(onnx_path, f"it lacks {error}")) from error
-        if not onnx_path.is_file():
-            raise EngineError(
-                "onnx.missing", f"There is no voice {onnx_path}; run `edge-agent models pull` to fetch the models."
-            )
-        session = onnx_session(_with_durations(onnx_path.read_bytes(), onnx_path), device=device, threads=threads)
+        with with_durations(onnx_path) as model:
+            session = onnx_session(model, device=device, threads=threads, name=str(onnx_path))
         release_memory()
         self._voice: Any = piper.PiperVoice(session=session, config=config)
         self._style: Any = piper.SynthesisConfig
@@ -168,7 +168,7 @@ class _Sentence:
 
 def pause_s(text: str) -> float:
     """The silence that belongs after `text`, by its last mark (closing quotes and brackets do not count)."""
-    return PAUSES_S.get(text.rstrip().rstrip("\"'”’»)]}*")[-1:], PLAIN_PAUSE_S)
+    return PAUSES_S.get(text.rstrip().rstrip("\"'\u201d\u2019»)]}*")[-1:], PLAIN_PAUSE_S)
 
 
 def _symbol_ends(
@@ -212,7 +212,8 @@ def _to_int16(pcm: NDArray[np.float32]) -> NDArray[np.int16]:
         room = 1.0 - _KNEE
         bent = _KNEE + room * np.tanh((np.abs(pcm[over]) - _KNEE) / room)
         pcm[over] = np.copysign(bent, pcm[over])
-    return np.rint(pcm * 32767.0).astype(np.int16)
+    samples: NDArray[np.int16] = np.rint(pcm * 32767.0).astype(np.int16)
+    return samples
 
 
 def _flatten(sentences: Sequence[_Sentence]) -> tuple[list[str], list[int], list[int]]:
@@ -268,69 +269,3 @@ def _config_message(onnx_path: Path, reason: str) -> str:
         f"The voice configuration {onnx_path}.json cannot be used ({reason}); put the file that came with the voice "
         "beside it, or run `edge-agent models pull`."
     )
-
-
-def _with_durations(model: bytes, path: Path) -> bytes:
-    """The model with the output of its `Ceil` node, the frames of each phoneme, as a second graph output.
-
-    In protocol buffers two copies of a message field are merged and repeated fields are joined, so a second `graph`
-    that holds only the new output, appended to the file, adds it (Protocol Buffers encoding, "Last One Wins").
-    """
-    try:
-        graph = next(value for field, value in _fields(memoryview(model)) if field == _MODEL_GRAPH)
-        nodes = (dict(_fields(value)) for field, value in _fields(graph) if field == _GRAPH_NODE)
-        names = [bytes(node[_NODE_OUTPUT]) for node in nodes if bytes(node.get(_NODE_TYPE, b"")) == b"Ceil"]
-        outputs = [bytes(dict(_fields(value))[_NAME]) for field, value in _fields(graph) if field == _GRAPH_OUTPUT]
-    except (IndexError, KeyError, StopIteration) as error:
-        raise EngineError(
-            "onnx.load", f"{path} is not an ONNX model; run `edge-agent models verify`, then pull it again."
-        ) from error
-    if len(names) != 1 or names[0] in outputs:
-        return model
-    return model + _message(_MODEL_GRAPH, _message(_GRAPH_OUTPUT, _message(_NAME, names[0])))
-
-
-# Field numbers of onnx.proto.
-_MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_OUTPUT = 1, 12
-_NODE_OUTPUT, _NODE_TYPE = 2, 4
-_NAME = 1
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The length-delimited fields of a protocol buffers message: (number, value); the others are passed over."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 2:
-            length, at = _varint(message, at)
-            if at + length > len(message):
-                raise IndexError("the message ends inside a field")
-            yield key >> 3, message[at : at + length]
-            at += length
-        elif kind == 0:
-            _, at = _varint(message, at)
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise IndexError(f"wire type {kind}")
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number at `at` and the position after it."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _message(field: int, payload: bytes) -> bytes:
-    """A length-delimited field shorter than 16 KiB."""
-    size = len(payload)
-    length = bytes([size]) if size < 0x80 else bytes([size & 0x7F | 0x80, size >> 7])
-    return bytes([field << 3 | 2]) + length + payload

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.engines.device import onnx_session
+from edge_agent.engines.device import OnnxSession, onnx_session
 from edge_agent.errors import EngineError
 
 RATE_HZ = 16_000
@@ -27,7 +26,7 @@ class SileroVad:
     """
 
     def __init__(self, *, threads: int = 1) -> None:
-        self._session: Any = onnx_session(_model_path(), device="cpu", threads=threads, fixed_shapes=True)
+        self._session = onnx_session(_model_path(), device="cpu", threads=threads, fixed_shapes=True)
 
     def stream(self) -> VadStream:
         """A listener that starts from silence."""
@@ -37,7 +36,7 @@ class SileroVad:
 class VadStream:
     """One session's ear: recurrent state and the last 4 ms of the frame before."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: OnnxSession) -> None:
         self._session = session
         self._rate = np.array(RATE_HZ, dtype=np.int64)
         self._input = np.zeros((1, _CONTEXT_SAMPLES + FRAME_SAMPLES), dtype=np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ class SmartTurn:
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        self._session: Any = onnx_session(path, device="cpu", threads=threads, fixed_shapes=True)
+        self._session = onnx_session(path, device="cpu", threads=threads, fixed_shapes=True)
 
     def probability(self, pcm: NDArray[np.float32]) -> float:
         """How likely the speaker is done, from 0 to 1.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,9 @@ _PROMPT_TOKENS = 96  # of previous text; each costs a step of the decoder
 _SPARE_TOKENS = 12
 _TOKENS_PER_S = 9.0  # fast English has 6
 _TOKENS_PER_S_DENSE = 30.0  # scripts that Whisper's vocabulary spells by bytes
-_DENSE_LANGUAGES = frozenset(
+_DENSE_LANGUAGES = frozenset(  # by code, as Whisper writes it
     "am ar as bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps sa sd si ta te tg th tk tt "
-    "ur uz vi yi yo yue zh".split()
+    "ur uz vi yi yo yue zh".split()  # noqa: SIM905 (41 codes)
 )
 _LOOP_COMPRESSION = 2.4  # thresholds of Radford et al. 2022, section 4.5
 _DOUBTFUL_LOGPROB = -1.0
@@ -42,7 +42,7 @@ _SILENCE_PROBABILITY = 0.6
 _RETRY_BEAM = 5
 _SWITCH_ODDS = 8.0  # how much likelier another language must be before the conversation changes into it
 _QUIETEST_S = 0.3  # length of the gap that a cut looks for
-_ANNOTATION = re.compile(r"[\[(（【*♪♫][^\])）】*♪♫]*[\])）】*♪♫]?")
+_ANNOTATION = re.compile(r"[\[(\uff08【*♪♫][^\])\uff09】*♪♫]*[\])\uff09】*♪♫]?")
 _WORD = re.compile(r"\w")
 _SHORTEST_SAMPLES = 400  # one analysis window
 
@@ -72,6 +72,24 @@ class Transcription:
     window_s: float
     retried: bool
     tokens: int
+
+
+class _Tokenizer(Protocol):
+    """What is used of `faster_whisper.tokenizer.Tokenizer`, which belongs to one language."""
+
+    sot_sequence: list[int]
+    non_speech_tokens: tuple[int, ...]
+    no_timestamps: int
+    eot: int
+    sot: int
+    sot_prev: int
+    sot_lm: int
+    transcribe: int
+    translate: int
+    no_speech: int
+
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, tokens: list[int]) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +136,8 @@ class WhisperEngine:
         for name in ("model.bin", "config.json", "tokenizer.json"):
             if not (model_dir / name).is_file():
                 raise EngineError(
-                    "whisper.missing", f"There is no {model_dir / name}; run `edge-agent models pull` to fetch the model."
+                    "whisper.missing",
+                    f"There is no {model_dir / name}; run `edge-agent models pull` to fetch the model.",
                 )
         resolved = resolve(device, library="ctranslate2")
         arithmetic = {"cpu": "int8", "cuda": "float16"}[resolved] if compute_type == "auto" else compute_type
@@ -130,7 +149,7 @@ class WhisperEngine:
             self._tokenizer_class: Any = load_library("faster_whisper.tokenizer").Tokenizer
             self._model: Any = loaded.model
             self._vocabulary: Any = loaded.hf_tokenizer
-            self._tokenizers: dict[str, Any] = {}
+            self._tokenizers: dict[str, _Tokenizer] = {}
             self._suppressed = self._suppressed_tokens()
         except Exception as error:  # CTranslate2 and tokenizers raise RuntimeError, ValueError and plain Exception
             raise EngineError(
@@ -218,7 +237,7 @@ class WhisperEngine:
         noise = np.random.default_rng(0).normal(0.0, 1e-3, RATE_HZ).astype(np.float32)
         self.transcribe(noise, retry=False)
 
-    def _encode(self, pcm: NDArray[np.float32], window_s: float | None) -> tuple[Any, float]:
+    def _encode(self, pcm: NDArray[np.float32], window_s: float | None) -> tuple[object, float]:
         """Encoder output and the seconds of features behind it. Behind the speech the features are zero."""
         length_s = len(pcm) / RATE_HZ
         wanted_s = max(SHORTEST_WINDOW_S, length_s + PADDING_S) if window_s is None else max(window_s, length_s)
@@ -229,14 +248,14 @@ class WhisperEngine:
         view = load_library("ctranslate2").StorageView.from_array(window)
         return self._model.encode(view), width / FRAMES_PER_S
 
-    def _detect(self, encoded: Any, allowed: Sequence[str], previous: str | None) -> tuple[str, float]:
+    def _detect(self, encoded: object, allowed: Sequence[str], previous: str | None) -> tuple[str, float]:
         if not self.multilingual:
             return "en", 1.0
         found = {token[2:-2]: float(p) for token, p in self._model.detect_language(encoded)[0]}
         return choose_language(found, allowed, previous)
 
     def _decode(
-        self, encoded: Any, window_s: float, length_s: float, language: str, context: str, beam_size: int
+        self, encoded: object, window_s: float, length_s: float, language: str, context: str, beam_size: int
     ) -> _Attempt:
         tokenizer = self._tokenizer(language)
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
@@ -260,7 +279,7 @@ class WhisperEngine:
         text = tokenizer.decode(ids).strip()
         return _Attempt(text, ids, float(logprob), float(result.no_speech_prob), len(ids) >= cap, window_s)
 
-    def _tokenizer(self, language: str) -> Any:
+    def _tokenizer(self, language: str) -> _Tokenizer:
         if language not in self._tokenizers:
             self._tokenizers[language] = self._tokenizer_class(
                 self._vocabulary, self.multilingual, task="transcribe", language=language
@@ -274,7 +293,7 @@ class WhisperEngine:
             tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm,
             tokenizer.no_speech,
         )  # fmt: skip
-        return sorted({*tokenizer.non_speech_tokens, *(token for token in control if token is not None)})
+        return sorted({*tokenizer.non_speech_tokens, *(token for token in control)})
 
 
 def pieces(pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:

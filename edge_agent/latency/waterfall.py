@@ -1,8 +1,8 @@
 """Waterfalls for the terminal: one bar a turn, a line at the budget, and the stage that overspent in red.
 
     turn 0         200        400        600        800       1000     ms
-       1 ░░░░░░░░░░░░░░░░░░░░░▒▒▒▒▒▓▓▓▓▓▓▓▓▓███▪     │                603
-       2 ░░░░░░░░░░░░░░░░░░░░▒▒▒▒▒▒####################│####███▪     1012  llm
+       1 ░░░░░░░░░░░░░░░░░▒▒▒▒▓▓▓▓▓▓▓███▪         │                   603
+       2 ░░░░░░░░░░░░░░░░▒▒▒▒▒####################│####███▪          1012  llm
 
 Where the terminal has 256 colours the stages are shades of grey, so that red is the only colour; elsewhere, and
 without colour (pipes, NO_COLOR), each stage has a texture of its own.
@@ -23,11 +23,11 @@ from edge_agent.latency.critical_path import STAGES
 from edge_agent.latency.turn_line import Row, TurnLine, turn_lines
 
 OVERSPENT = "overspent"
-_SHADES = dict(zip(STAGES, ("grey27", "grey39", "grey54", "grey70", "grey85"), strict=True)) | {OVERSPENT: "red"}
+_SHADES = dict(zip(STAGES, ("grey35", "grey46", "grey58", "grey70", "grey82"), strict=True)) | {OVERSPENT: "red"}
 _TEXTURES = dict(zip(STAGES, "░▒▓█▪", strict=True)) | {OVERSPENT: "#"}
 _ASCII = dict(zip(STAGES, ".:=%-", strict=True)) | {OVERSPENT: "#"}
 
-_FARTHEST = 2.5  # budgets that the scale shows at most; one bar beyond it must not flatten the others
+_FARTHEST = 2.0  # budgets that the scale shows at most; one bar beyond it must not flatten the others
 _TICKS_MS = (50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000)
 _TICK_WIDTH = 9  # columns between two numbers of the scale, at least
 _WIDTH = (40, 200)  # columns that a waterfall can use
@@ -43,15 +43,16 @@ class _Look:
     acknowledged: str
     beyond: str
     down: str
+    cancelled: str
     ellipsis: str
 
     @classmethod
     def of(cls, console: Console, options: ConsoleOptions) -> _Look:
         if options.ascii_only:
-            return cls(_ASCII, False, "|", "A", ">", "-", "...")
+            return cls(_ASCII, False, "|", "A", ">", "v", "x", "...")
         shaded = console.color_system in ("256", "truecolor") and not console.no_color
         fills = dict.fromkeys(_TEXTURES, "█") if shaded else _TEXTURES
-        return cls(fills, shaded, "│", "◆", "»", "↓", "…")
+        return cls(fills, shaded, "│", "◆", "»", "↓", "✕", "…")
 
     def style(self, part: str) -> Style:
         """How the part of a bar is painted; without colour the bold of what overspent is left."""
@@ -114,14 +115,16 @@ class Waterfall:
         yield from _legend(self._lines, self._budget_ms, look, width)
 
     def _remarks(self, look: _Look, width: int) -> list[Text]:
-        """What stands to the right of the bars: with the rungs' names when they take no more than a third."""
-        remarks = [_remark(line, look, named=True) for line in self._lines]
-        if max((remark.cell_len for remark in remarks), default=0) > width // 3:
-            remarks = [_remark(line, look, named=False) for line in self._lines]
-        for remark in remarks:
+        """What stands to the right of the bars: in words, where they take no more than a third of the width."""
+        remarks = []
+        for line in self._lines:
+            remark = _remark(line, look, in_words=True)
+            if remark.cell_len > width // 3:
+                remark = _remark(line, look, in_words=False)
             if remark.cell_len > width // 3:
                 remark.truncate(width // 3 - len(look.ellipsis))
                 remark.append(look.ellipsis)
+            remarks.append(remark)
         return remarks
 
 
@@ -140,16 +143,20 @@ def turn_card(row: Row, budget_ms: float, width: int | None = None) -> Renderabl
     said = Table.grid(padding=(0, 2, 0, 0))
     said.add_column(style="dim", justify="right")
     said.add_column(overflow="fold")
-    said.add_row("you", Text(line.transcript or "(nothing)"))
-    said.add_row("agent", Text(line.reply or "(nothing)"))
+    said.add_row("you", Text(_printable(line.transcript) or "(nothing)"))
+    said.add_row("agent", Text(_printable(line.reply) or "(nothing)"))
     if line.heard.strip() != line.reply.strip():
-        said.add_row("heard", Text(line.heard or "(nothing)"))
+        said.add_row("heard", Text(_printable(line.heard) or "(nothing)"))
     stamps = {name: at_ms for name, at_ms in line.stages.items() if at_ms is not None and name != "speech_end"}
     ordered = sorted(stamps.items(), key=lambda stamp: stamp[1])
     if ordered:
-        said.add_row("ms", Text(", ".join(f"{name.replace('_', ' ')} {at_ms:.0f}" for name, at_ms in ordered)))
+        said.add_row(
+            "ms", Text(", ".join(f"{_printable(name).replace('_', ' ')} {at_ms:.0f}" for name, at_ms in ordered))
+        )
     if line.rungs:
-        said.add_row("left out", Text(", ".join(line.rungs)))
+        said.add_row("left out", Text(_printable(", ".join(line.rungs))))
+    if not line.answered:
+        said.add_row("cancelled", Text(_printable(line.cancelled or "no answer")))
     return Group(Waterfall([line], budget_ms, width), said)
 
 
@@ -204,20 +211,28 @@ def _over(cell: tuple[str, Style], look: _Look, style: Style) -> Style:
     return style + Style(bgcolor=below.color.name)
 
 
-def _remark(line: TurnLine, look: _Look, named: bool) -> Text:
-    """Total, the stage that overspent, and what was left out, or where the turn was cancelled."""
+def _remark(line: TurnLine, look: _Look, in_words: bool) -> Text:
+    """Total, the stage that overspent, what was left out, and where the turn was cancelled."""
     remark = Text()
+    red = Style(color="red", bold=True)
     if line.first_answer_ms is None:
-        remark.append("    -  ", style="dim")
-        remark.append(f"cancelled by {line.cancelled}" if line.cancelled else "no answer", style="dim italic")
+        remark.append("    -", style="dim")
     else:
-        remark.append(f"{line.first_answer_ms:5.0f}", style=Style(color="red", bold=True) if line.breach else "")
-        if line.breach:
-            remark.append(f"  {line.breach}", style=Style(color="red", bold=True))
+        remark.append(f"{line.first_answer_ms:5.0f}", style=red if line.breach else "")
+    if line.breach:
+        remark.append(f"  {line.breach}", style=red)
     if line.rungs:
-        left_out = ", ".join(rung.split(": ", 1)[-1] for rung in line.rungs) if named else str(len(line.rungs))
-        remark.append(f"  {look.down}{left_out}", style="cyan")
+        left_out = ", ".join(rung.split(": ", 1)[-1] for rung in line.rungs) if in_words else str(len(line.rungs))
+        remark.append(f"  {look.down}{_printable(left_out)}", style="cyan")
+    if not line.answered:
+        reason = _printable(line.cancelled or "no answer")
+        remark.append(f"  {look.cancelled} {reason if in_words else reason.split(': ', 1)[0]}", style="dim")
     return remark
+
+
+def _printable(text: str) -> str:
+    """`text` without what would steer the terminal: it comes from models, and from the LAN."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _legend(lines: Sequence[TurnLine], budget_ms: float, look: _Look, width: int) -> list[Text]:
@@ -230,6 +245,8 @@ def _legend(lines: Sequence[TurnLine], budget_ms: float, look: _Look, width: int
         entries.append((look.acknowledged, Style(color="cyan", bold=True), "acknowledgement"))
     if any(line.rungs for line in lines):
         entries.append((look.down, Style(color="cyan"), "left out to be in time"))
+    if not all(line.answered for line in lines):
+        entries.append((look.cancelled, Style(dim=True), "cancelled in"))
     legend = [Text(" " * 5, no_wrap=True)]
     for sign, style, meaning in entries:
         if legend[-1].cell_len + len(sign) + len(meaning) + 3 > width:

@@ -20,6 +20,19 @@ SETTLED_S = 5  # a worker that lives this long after it was ready has not failed
 FAILURES_MAX = 5  # in a row
 BACKOFF_S = (0.0, 0.0, 0.5, 1.0, 2.0)
 LOG_TAIL_BYTES = 4_000
+ASLEEP_S = 2.0  # leniency with a process all of whose threads sleep
+STARVED_S = 10.0  # with one that is runnable or waits for a disk
+
+
+def thread_states(pid: int) -> set[str]:
+    """The states of a process's threads as /proc has them: R runnable, S asleep, D disk, T stopped, Z dead."""
+    states: set[str] = set()
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            states.add(stat.read_text().rsplit(")", 1)[1].split()[0])
+        except (OSError, IndexError):
+            continue  # the thread ended meanwhile
+    return states
 
 
 class Child:
@@ -43,6 +56,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_ns = 0
         self._ready_ns = 0
+        self._killed = False
 
     @property
     def pid(self) -> int:
@@ -98,15 +112,32 @@ class Child:
         if self.failures and now - self._ready_ns > SETTLED_S * SECOND:
             self.failures = 0
         beat = max(self._control.load(ProcessWord.HEARTBEAT_NS), self._ready_ns)
-        patience = self._control.load(ProcessWord.PATIENCE_NS)
-        if now > max(patience, beat + self.row.stale_ms * 1_000_000):
-            return f"its loop has not come round for {(now - beat) // 1_000_000} ms"
-        return None
+        late_ns = now - max(self._control.load(ProcessWord.PATIENCE_NS), beat + self.row.stale_ms * 1_000_000)
+        if late_ns <= 0 or late_ns <= self._leniency_s() * SECOND:
+            return None
+        return f"its loop has not come round for {(now - beat) // 1_000_000} ms"
+
+    def _leniency_s(self) -> float:
+        """How much later than promised its loop may come round, by what its threads are doing.
+
+        A stopped process will not go on by itself. One that is runnable, or waits for a disk, may only be starved by
+        others: killing it would make the machine busier still.
+        """
+        states = thread_states(self.pid)
+        if states and states <= {"T", "t", "Z", "X"}:
+            return 0.0
+        return STARVED_S if states & {"R", "D"} else ASLEEP_S
 
     def kill(self) -> None:
         """SIGKILL; the supervisor notices the death as any other."""
         if self._process is not None:
             self._process.kill()
+            self._killed = True
+
+    @property
+    def killed(self) -> bool:
+        """Whether `kill` was called and the death not yet noticed."""
+        return self._killed
 
     def terminate(self) -> None:
         """SIGTERM, and SIGCONT so that a stopped process can act on it."""
@@ -125,6 +156,7 @@ class Child:
         os.close(self.pidfd)
         self.pidfd = -1
         self._process = None
+        self._killed = False
         return status
 
     def died(self, status: int) -> None:

@@ -157,7 +157,7 @@ class House:
                     self.restarts += 1
                     log.error("%s ended with status %d", name, status)
                     child.died(status)
-                elif (reason := child.hung()) is not None:
+                elif not child.killed and (reason := child.hung()) is not None:
                     log.error("%s hangs: %s", name, reason)
                     child.kill()
         for child in self.children.values():

@@ -84,6 +84,16 @@ def test_without_a_validator_a_wrong_splice_is_fetched_once_more_from_the_start(
     assert site.asked(PATH)[-2:] == ["bytes=100000-", None]
 
 
+def test_a_wrong_splice_within_one_run_is_fetched_once_more_as_well(site, transport, target, heard):
+    site.validators = False
+    site.cuts[PATH] = [100_000]
+    heard.moved = lambda label, done, total: site.files.update({PATH: new})
+    new = noise(300_000, seed=1)
+    download(transport, replace(target, sha256=sha256(new)), heard)
+    assert target.part.read_bytes() == new
+    assert site.asked(PATH) == [None, "bytes=100000-", None]
+
+
 def test_without_validator_and_digest_nothing_is_resumed(site, transport, target, heard):
     site.validators = False
     site.cuts[PATH] = [100_000]
@@ -144,6 +154,13 @@ def test_a_server_that_falls_silent_is_given_up(site, target, heard, monkeypatch
     with pytest.raises(CatalogError, match="broke off"):
         download(hasty, target, heard)
     assert target.part.stat().st_size == 1000
+
+
+def test_a_server_that_crawls_is_given_up(transport, target, heard, monkeypatch):
+    monkeypatch.setattr(downloads, "SLOWEST_S", 0.0)
+    monkeypatch.setattr(downloads, "SLOWEST_BYTES", 1 << 30)
+    with pytest.raises(CatalogError, match="all but stopped"):
+        download(transport, target, heard)
 
 
 def test_redirects_are_followed_and_keep_the_range(site, transport, target, heard):
