@@ -379,12 +379,11 @@ fail_step() {
     local hint=
     {
         printf '\n%s failed after %s. The end of %s:\n\n' "$1" "$(spent "$3")" "$LOG"
-        tail -c +$((LOG_START + 1)) "$LOG" | tr '\r' '\n' | tail -n 20 | cut -c 1-300 | sed 's/^/    /'
+        step_log 60000 | tr '\r' '\n' | tail -n 20 | cut -c 1-300 | sed 's/^/    /'
     } >&2
-    if tail -c +$((LOG_START + 1)) "$LOG" |
-        grep -qiE "$NETWORK_TROUBLE"; then
+    if step_log 60000 | grep -ciE "$NETWORK_TROUBLE" >/dev/null; then
         hint="the network or the package index did not answer (pip config list shows which index pip asks). "
-    elif tail -c +$((LOG_START + 1)) "$LOG" | grep -qiE 'no space left'; then
+    elif step_log 60000 | grep -ci 'no space left' >/dev/null; then  # -c reads to the end: -q would break the pipe
         hint="the disk is full. "
     fi
     printf '\ninstall.sh: %s%s Then run ./install.sh again; it goes on with this step.\n' "${hint^}" "$2" >&2
@@ -407,14 +406,20 @@ show_progress() {
     [[ ! -t 1 ]] || printf '\r\033[K'
 }
 
+# step_log BYTES: the end of what the step under way has printed
+step_log() {
+    local size=$(($(stat -c %s "$LOG") - LOG_START))
+    tail -c $((size < $1 ? size : $1)) "$LOG"
+}
+
 # "41 %" while the log shows a native build at [37/89] (ninja) or [ 41%] (make)
 build_percent() {
-    tail -c 60000 "$LOG" | grep -oE '^ *\[ *[0-9]+(/[0-9]+|%)\]' | tail -n 1 | tr -dc '0-9/%' |
+    step_log 60000 | grep -oE '^ *\[ *[0-9]+(/[0-9]+|%)\]' | tail -n 1 | tr -dc '0-9/%' |
         awk -F / 'NF == 2 { printf "%d %%", 100 * $1 / $2 } NF == 1 { sub("%", " %"); printf "%s", $0 }' || true
 }
 
 last_words() {
-    tail -c 2000 "$LOG" | tr '\r' '\n' | grep -vE '^ *(\[|$)' | tail -n 1 | sed 's/^ *//' | cut -c 1-120 || true
+    step_log 2000 | tr '\r' '\n' | grep -vE '^ *(\[|$)' | tail -n 1 | sed 's/^ *//' | cut -c 1-120 || true
 }
 
 on_signal() {
@@ -751,21 +756,27 @@ set_up() {
     configure_profile
 }
 
+# Lint first, then the tests that need no model, then those with the real models. A finding of the linters does not keep
+# the tests from running, but the whole then counts as failed; the closing line is always pytest's.
 run_tests() {
     local tool started status=0
     export PYTHONUNBUFFERED=1
     for tool in "ruff check" "ruff format --check" mypy; do
-        say "--- $tool"
         started=$(now_us)
         # shellcheck disable=SC2086  # words are meant
-        "$VENV/bin/python" -m $tool || refuse "$tool found something after $(spent "$started"); the tests were not run"
-        say "    $tool: $(spent "$started")"
+        if "$VENV/bin/python" -m $tool; then
+            say "$tool: nothing found, $(spent "$started")"
+        else
+            say "$tool: FAILED, see above, $(spent "$started"); so this run counts as failed"
+            status=1
+        fi
     done
     # The clips' package is a pytest plugin too, whose own requirements are not here.
-    say "--- pytest, everything that needs no model"
-    "$VENV/bin/python" -m pytest -p no:audioeval -m "not models" || refuse_tests $?
-    say "--- pytest, with the real models"
-    exec "$VENV/bin/python" -m pytest -p no:audioeval -m models
+    say "pytest: everything that needs no model"
+    "$VENV/bin/python" -m pytest -p no:audioeval -m "not models" || exit
+    say "pytest: the real models"
+    "$VENV/bin/python" -m pytest -p no:audioeval -m models || exit
+    exit "$status"
 }
 
 main() {

@@ -172,14 +172,14 @@ class Budget(Section):
         total_ms: int = info.data["total_ms"]
         given: dict[str, int] = shares.model_dump(include=shares.model_fields_set)
         defaults = {name: field.default for name, field in Shares.model_fields.items() if name not in given}
-        left_ms, weight, filled = total_ms - sum(given.values()), sum(defaults.values()), dict(given)
+        taken_ms, weight, filled = sum(given.values()), sum(defaults.values()), dict(given)
+        left_ms = total_ms - taken_ms
         for name, default in defaults.items():  # what is left shrinks with its weight, so rounding never loses any
             filled[name] = round(left_ms * default / weight)
             left_ms, weight = left_ms - filled[name], weight - default
         if left_ms or min(filled.values()) < 1:
             rest = f" and leave too little for {', '.join(defaults)}" if defaults else ""
-            sum_up = f"add up to {sum(given.values())} milliseconds{rest}"
-            sentence = f"{sum_up}; together they must make budget.total_ms, which is {total_ms}"
+            sentence = f"add up to {taken_ms} milliseconds{rest}; they must make budget.total_ms, which is {total_ms}"
             raise PydanticCustomError("relation", "{sentence}", {"sentence": sentence, "also": "total_ms"})
         return Shares(**filled)
 
@@ -353,9 +353,8 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     table: KeyPath = ()  # of the last header
     statement, start, tries = "", 1, 0
     for number, line in enumerate(text.split("\n"), 1):
-        goes_on = bool(statement)
         statement += f"{line}\n"
-        if tries == _STATEMENT_TRIES or (goes_on and not _VALUE_END.search(line)):
+        if tries == _STATEMENT_TRIES or (number > start and not _VALUE_END.search(line)):
             continue
         try:
             paths = list(_key_paths(tomllib.loads(statement)))

@@ -49,6 +49,11 @@ class Question(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_checked(self) -> Question:
+        for phrase in (*self.accept, *self.reject):
+            try:
+                re.compile(phrase)
+            except re.error as error:
+                raise ValueError(f"{phrase!r} is no regular expression: {error}") from error
         if bool(self.accept) == bool(self.numbers):
             raise ValueError(f"{self.ask!r} needs either accept or numbers")
         if _stands_in(self.accept, normalised(self.ask)) or set(self.numbers[:1]) & numbers_in(self.ask):
@@ -191,11 +196,11 @@ def run(
     return AnswersReport(tuple(answers[True]), tuple(answers[False]))
 
 
-def run_with_bar(engine: LlamaEngine, chat: Chat, console: Console) -> AnswersReport:
+def run_with_bar(engine: LlamaEngine, chat: Chat, console: Console, *, questions: Path = QUESTIONS) -> AnswersReport:
     """`run` with a progress bar on the console."""
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Asking", total=1.0)
-        return run(engine, chat, progress=lambda share: bar.update(task, completed=share))
+        return run(engine, chat, questions=questions, progress=lambda share: bar.update(task, completed=share))
 
 
 def show(report: AnswersReport, console: Console) -> None:

@@ -15,7 +15,7 @@ _UNITS |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)
 
 _ENGLISH_WORDS = """
 the a an is are was were i you he she it we they my your his her its of to in on at for with and or but not
-that this there what who how yes no hello called comes has have can do
+that this there what who how yes no hello called comes has have can do by from as so if when which than been be
 """
 # Common little words of the languages that small models fall into; none is also an English one.
 _FRENCH = "le la les une des du est et en dans pour que qui pas vous je nous avec sur ce cette c'est bonjour sont"

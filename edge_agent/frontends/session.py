@@ -93,6 +93,11 @@ class Session:
         return self._control.committed == turn and self._last_ended >= turn.turn
 
     @property
+    def playing(self) -> bool:
+        """Whether a reply is audible now."""
+        return self._control.playing
+
+    @property
     def turn(self) -> Turn:
         """What the user is saying now, or said last."""
         return self._control.turn

@@ -91,7 +91,7 @@ def _bars(axes: Axes, lines: Sequence[TurnLine]) -> None:
             range(len(lines)),
             segments_ms,
             left=ends_ms,
-            height=0.72,
+            height=0.72 if len(lines) <= _MOST_LABELLED else 1.0,
             color=[(color, 1.0 if line.answered else 0.35) for color, line in zip(colors, lines, strict=True)],
             edgecolor="white",
             linewidth=0.6 if len(lines) <= _MOST_LABELLED else 0.0,

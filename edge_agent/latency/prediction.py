@@ -16,6 +16,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -140,7 +141,8 @@ def store(path: Path, predictors: Iterable[Predictor]) -> None:
         part.write_text(json.dumps(kept), encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is the news
+            part.unlink(missing_ok=True)
         raise WorkerError(
             "predictions",
             f"The learned durations cannot be written to {path} ({error.strerror}); "

@@ -57,3 +57,7 @@ class Notebook:
                 raise RingError("full", "What must be kept does not fit the notebook.")
         reader.release()
         reader.close()
+
+    def close(self) -> None:
+        """Let go of the memory (which its owner closes)."""
+        self._writer.close()

@@ -5,8 +5,9 @@
 Positions are byte counts that only grow; a record starts at `position & (capacity - 1)`, aligned to 8 bytes, and never
 wraps: where it would, the rest of the lap is padded. A record is `u32 length, u32 sequence, payload`.
 
-The writer stores the payload first and publishes `head` last, with one sequentially consistent store. Killed before
-that store it has written nothing that anybody will look at; its successor starts from the same `head`.
+The writer stores the payload first, then the ledger (which record ends where), and publishes `head` last, with one
+sequentially consistent store. Killed before that store it has written nothing that anybody will look at; its successor
+starts from the same `head`.
 
 A *reliable* reader owns a `tail` word. The writer never overwrites what a reliable reader has not released, so such a
 reader may look at a record where it stands. Read and released are two steps: what was read but not released is read
@@ -33,7 +34,7 @@ LINE = 8  # words in a cache line: writer's and readers' words never share one
 W_MAGIC, W_CAPACITY, W_HEAD, W_RESERVE, W_LEDGER, W_REFUSED = (LINE * i for i in range(6))
 W_TAIL = LINE * 8  # first reader's tail; one line each
 READERS_MAX = 16
-HEADER = Struct("<II")
+HEADER = Struct("=II")  # as `Words.append` and `Words.record` have it
 HEADER_BYTES = HEADER.size
 PADDING = 0xFFFF_FFFF  # a length that says: the lap ends here
 JOIN_TRIES = 64  # an observer looks this often for a moment between two records
@@ -89,16 +90,20 @@ class Writer:
         self._data = memoryview(memory.map)[PAGE:]
         self._bells = tuple(bells)
         self._tails = tuple(W_TAIL + LINE * i for i in range(readers))
-        self.head = self._words.load(W_HEAD)
+        self.payload_max = self._capacity // 2 - HEADER_BYTES
+        self._limit = 0  # how far `head` may go before the tails must be looked at again
+        self._resume()
         self._ahead = self._capacity >> 5  # reserved at a time, so that most records need not
         self._reserved = self._reservation(observed)
-        self._limit = 0  # how far `head` may go before the tails must be looked at again
-        ledger = self._words.load(W_LEDGER)
-        # The ledger (count, position) is stored just before `head`: a predecessor may have died between the two.
-        self._count = (ledger >> 32) - (0 if (ledger & LOW) == (self.head & LOW) else 1) & LOW
-        self.payload_max = self._capacity // 2 - HEADER_BYTES
         for bell in self._bells:
             bell.ring()
+
+    def _resume(self) -> None:
+        """Go on from what is published. The ledger (count, position) is stored just before `head`: the last to write
+        may have stopped between the two."""
+        self.head = self._words.load(W_HEAD)
+        ledger = self._words.load(W_LEDGER)
+        self._count = (ledger >> 32) - (0 if (ledger & LOW) == (self.head & LOW) else 1) & LOW
 
     def _reservation(self, observed: bool) -> int:
         reserved = self._words.load(W_RESERVE)
@@ -159,23 +164,21 @@ class Writer:
         if end > self._limit and not self._room(end):
             return False
         words = self._words
-        data = self._data
         if end > self._reserved:
             self._reserved = end + self._ahead
             words.store(W_RESERVE, self._reserved)
             words.fence()  # no byte below may become visible before the reservation
         if padded:
-            HEADER.pack_into(data, at, PADDING, 0)
+            HEADER.pack_into(self._data, at, PADDING, 0)
             at = 0
         count = (self._count + 1) & LOW
-        HEADER.pack_into(data, at, length, count)
-        start = at + HEADER_BYTES
-        data[start : start + length] = payload
-        words.store(W_LEDGER, count << 32 | end & LOW)
-        # Ours first: should a signal handler raise right here, the next record must not overwrite a published one.
-        self._count = count
-        self.head = end
-        words.publish(W_HEAD, end)
+        try:
+            words.append(PAGE + at, count, payload, length, W_LEDGER, W_HEAD, end)
+            self._count = count
+            self.head = end
+        except BaseException:  # a payload of the wrong kind, or a signal handler that raised: published or not?
+            self._resume()
+            raise
         for bell in self._bells:
             bell.ring()
         return True
@@ -224,8 +227,18 @@ class Reader:
 
     def read(self) -> bytes | None:
         """The next record, copied; None when there is none. It stays in the ring until `release`."""
-        view = self.view()
-        return None if view is None else bytes(view)
+        position = self.position
+        if position == self._head:
+            self._head = self._words.load(W_HEAD)
+            if position == self._head:
+                return None
+        record = self._words.record(PAGE + (position & self._mask))
+        if record is None:  # the lap ends here
+            position = (position | self._mask) + 1
+            record = self._words.record(PAGE)
+            assert record is not None
+        self.position = position + ((HEADER_BYTES + len(record) + 7) & ~7)
+        return record
 
     def view(self) -> memoryview | None:
         """The next record where it stands; valid until it is released."""

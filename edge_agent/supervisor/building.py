@@ -9,6 +9,7 @@ from edge_agent.ring import ring
 from edge_agent.ring.bell import Bell
 from edge_agent.ring.control import ControlPage, page_bytes
 from edge_agent.ring.memory import SharedMemory
+from edge_agent.ring.notebook import Notebook
 from edge_agent.ring.station import InletEntry, Manifest, OutletEntry
 from edge_agent.supervisor import plan
 from edge_agent.supervisor.models import ChosenModels
@@ -37,6 +38,14 @@ class Building:
         self.lifeline, self._lifeline_end = os.pipe2(os.O_CLOEXEC)
         self._config = config
         self._models = models
+
+    def notes(self, process: str) -> list[bytes]:
+        """What a worker has noted for its successor."""
+        notebook = Notebook(self._notebooks[process], list)
+        try:
+            return notebook.notes()
+        finally:
+            notebook.close()
 
     def manifest(self, process: str) -> Manifest:
         """What `process` has to inherit to take its place."""

@@ -112,6 +112,10 @@ class House:
         self._stations.append(station)
         return station
 
+    def forget(self, station: Station) -> None:
+        """A frontend of this process has closed its station."""
+        self._stations.remove(station)
+
     # The watching thread
 
     def _watch(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from edge_agent.errors import WorkerError
 from edge_agent.latency.prediction import Predictor, restore, store
 from edge_agent.workers.loop import Desk
 
@@ -46,5 +47,5 @@ class Learning:
         """Write to disk what was learned; a disk that refuses costs only that."""
         try:
             store(self._path, self._predictors)
-        except OSError as error:
+        except WorkerError as error:
             log.warning("what was learned about durations is not kept: %s", error)
