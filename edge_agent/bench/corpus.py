@@ -11,12 +11,17 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import cycle
+from functools import cache
+from itertools import cycle, islice, repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from edge_agent.audio.soundfile_source import SoundFileSource
@@ -100,7 +105,7 @@ class Corpus:
         """The first `count` recordings, from the beginning again when there are fewer; all of them once for None."""
         if count is None:
             return list(self.recordings)
-        return [recording for recording, _ in zip(cycle(self.recordings), range(count), strict=False)]
+        return list(islice(cycle(self.recordings), count))
 
 
 def load(folder: Path, name: str | None = None) -> Corpus:
@@ -147,7 +152,7 @@ def _recording(path: Path) -> Recording:
     return Recording(path, source.duration_s, transcript or None)
 
 
-def spoken(voice_path: Path, *, cache: Path | None = None, progress: Progress = lambda *_: None) -> Corpus:
+def spoken(voice_path: Path, *, kept_in: Path | None = None, progress: Progress = lambda *_: None) -> Corpus:
     """The thirty questions as an installed Piper voice speaks them, at several paces and levels.
 
     They are spoken once and kept in the user's cache folder, so every run hears the same sound; another voice, or other
@@ -155,31 +160,21 @@ def spoken(voice_path: Path, *, cache: Path | None = None, progress: Progress = 
 
     Args:
         voice_path: the voice's ONNX file.
-        cache: where to keep them; None for the usual place.
+        kept_in: where to keep them; None for the usual place.
         progress: told how many of how many questions are spoken.
 
     Raises:
         BenchError: `bench.corpus`, when the voice speaks no English or the cache folder cannot be written.
         EngineError: when the voice cannot be loaded.
     """
-    folder = (cache or user_cache_path(APP) / "corpus") / _key(voice_path)
-    name = f"{len(QUESTIONS)} questions spoken by {voice_path.stem}"
+    folder = (kept_in or user_cache_path(APP) / "corpus") / _key(voice_path)
     if not folder.is_dir():
-        from edge_agent.engines.piper import PiperEngine  # noqa: PLC0415 - needed only once for each voice
-
-        voice = PiperEngine(voice_path, device="cpu")
-        if not voice.language.lower().startswith("en"):
-            message = (
-                f"The voice {voice_path.stem} speaks {voice.language}, and the questions are in English; "
-                "give recordings of your own with --corpus."
-            )
-            raise BenchError("corpus", message)
         try:
-            _make(voice, folder, progress)
+            _make(voice_path, folder, progress)
         except (soundfile.SoundFileError, OSError) as error:
             message = f"The spoken questions cannot be kept in {folder.parent} ({error}); free some disk space there."
             raise BenchError("corpus", message) from error
-    return load(folder, name)
+    return load(folder, f"{len(QUESTIONS)} questions spoken by {voice_path.stem}")
 
 
 def _key(voice_path: Path) -> str:
@@ -193,19 +188,43 @@ def _key(voice_path: Path) -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
-def _make(voice: PiperEngine, folder: Path, progress: Progress) -> None:
-    """Speak the questions into `folder`, which appears when all are there."""
+def _make(voice_path: Path, folder: Path, progress: Progress) -> None:
+    """Speak the questions into `folder`, which appears when all are there.
+
+    A process of its own speaks them: the benchmark's own memory is part of what is measured.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix="making-", dir=folder.parent))
+    scales = [LENGTH_SCALES[index % len(LENGTH_SCALES)] for index in range(len(QUESTIONS))]
     try:
-        for index, question in enumerate(QUESTIONS):
-            scale, gain_db = LENGTH_SCALES[index % len(LENGTH_SCALES)], GAINS_DB[index % len(GAINS_DB)]
-            utterance = voice.synthesize(question, length_scale=scale, tail_s=_TAIL_S)
-            path = making / f"{index + 1:02}.wav"
-            soundfile.write(path, utterance.pcm / 32768.0 * 10 ** (gain_db / 20), utterance.rate_hz, "PCM_16")
-            path.with_suffix(".txt").write_text(question + "\n", encoding="utf-8")
-            progress(index + 1, len(QUESTIONS))
-        if not folder.exists():
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            for index, (pcm, rate_hz) in enumerate(pool.map(_say, repeat(voice_path), QUESTIONS, scales)):
+                gain = 10 ** (GAINS_DB[index % len(GAINS_DB)] / 20)
+                path = making / f"{index + 1:02}.wav"
+                soundfile.write(path, pcm / 32768.0 * gain, rate_hz, "PCM_16")
+                path.with_suffix(".txt").write_text(QUESTIONS[index] + "\n", encoding="utf-8")
+                progress(index + 1, len(QUESTIONS))
+        if not folder.exists():  # another run may have been quicker
             making.replace(folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+@cache
+def _voice(path: Path) -> PiperEngine:
+    from edge_agent.engines.piper import PiperEngine  # noqa: PLC0415 - only in the process that speaks
+
+    voice = PiperEngine(path, device="cpu")
+    if not voice.language.lower().startswith("en"):
+        message = (
+            f"The voice {path.stem} speaks {voice.language}, and the questions are in English; "
+            "give recordings of your own with --corpus."
+        )
+        raise BenchError("corpus", message)
+    return voice
+
+
+def _say(voice_path: Path, question: str, length_scale: float) -> tuple[NDArray[np.int16], int]:
+    """One question as int16 samples, and their rate."""
+    utterance = _voice(voice_path).synthesize(question, length_scale=length_scale, tail_s=_TAIL_S)
+    return utterance.pcm, utterance.rate_hz
