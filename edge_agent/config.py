@@ -107,7 +107,7 @@ class Threads(Section):
 
     ears: int = _whole(1, 1, 64)
     asr: int = _whole(1, 1, 64)
-    llm: int = _whole(2, 1, 64)
+    llm: int = _whole(1, 1, 64)
     tts: int = _whole(1, 1, 64)
 
 

@@ -100,10 +100,9 @@ def compare(claims: Sequence[Claim], exchanges: Sequence[Exchange]) -> Agreement
     `only_claimed` when no answer after that utterance is nearer to it.
     """
     starts = [exchange.start_s for exchange in exchanges]
-    windows = dict(zip(exchanges, pairwise([*starts, float("inf")]), strict=True))
     compared: list[Comparison] = []
     only_judged = 0
-    for exchange, (start_s, next_s) in windows.items():
+    for exchange, (start_s, next_s) in zip(exchanges, pairwise([*starts, float("inf")]), strict=True):
         onset_s, judged_ms = exchange.onset_s, exchange.latency_ms
         if onset_s is None or judged_ms is None:
             continue
@@ -111,7 +110,7 @@ def compare(claims: Sequence[Claim], exchanges: Sequence[Exchange]) -> Agreement
         if not here:
             only_judged += 1
             continue
-        claim = min(here, key=lambda one, at_s=onset_s: abs(one.audible_s - at_s))  # type: ignore[misc]
+        claim = _nearest(here, onset_s)
         compared.append(
             Comparison(
                 turn=claim.turn,
@@ -122,3 +121,7 @@ def compare(claims: Sequence[Claim], exchanges: Sequence[Exchange]) -> Agreement
             )
         )
     return Agreement(tuple(compared), only_claimed=len(claims) - len(compared), only_judged=only_judged)
+
+
+def _nearest(claims: Sequence[Claim], at_s: float) -> Claim:
+    return min(claims, key=lambda claim: abs(claim.audible_s - at_s))

@@ -143,7 +143,9 @@ def _recording(path: Path) -> Recording:
         with text.open("rb") as file:
             content = file.read(MAX_TRANSCRIPT_BYTES + 1)
         if len(content) > MAX_TRANSCRIPT_BYTES:
-            message = f"The transcript {text} is longer than {MAX_TRANSCRIPT_BYTES // 1024} KiB; it is of one utterance."
+            message = (
+                f"The transcript {text} is longer than {MAX_TRANSCRIPT_BYTES // 1024} KiB; it is of one utterance."
+            )
             raise BenchError("corpus", message)
         transcript = " ".join(content.decode("utf-8-sig").split())
     except (OSError, UnicodeDecodeError) as error:
@@ -204,15 +206,18 @@ def _make(voice_path: Path, folder: Path, progress: Progress) -> None:
                 soundfile.write(path, pcm / 32768.0 * gain, rate_hz, "PCM_16")
                 path.with_suffix(".txt").write_text(QUESTIONS[index] + "\n", encoding="utf-8")
                 progress(index + 1, len(QUESTIONS))
-        if not folder.exists():  # another run may have been quicker
+        try:
             making.replace(folder)
+        except OSError:
+            if not folder.is_dir():  # else another run was quicker
+                raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
 
 
 @cache
 def _voice(path: Path) -> PiperEngine:
-    from edge_agent.engines.piper import PiperEngine  # noqa: PLC0415 - only in the process that speaks
+    from edge_agent.engines.piper import PiperEngine  # only in the process that speaks
 
     voice = PiperEngine(path, device="cpu")
     if not voice.language.lower().startswith("en"):

@@ -147,9 +147,7 @@ def stretches(active: NDArray[np.bool_], gap_s: float, step_s: float) -> list[tu
             bounds[-1][1] = index
         else:
             bounds.append([index, index])
-    return [
-        (first * step_s, (last + 1) * step_s) for first, last in bounds if (last - first) * step_s > _SHORTEST_S
-    ]
+    return [(first * step_s, (last + 1) * step_s) for first, last in bounds if (last - first) * step_s > _SHORTEST_S]
 
 
 def _audible(levels_dbfs: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -64,7 +64,7 @@ class Machine:
 
     @classmethod
     def here(cls, config: Config) -> Machine:
-        """This machine, now, with this configuration."""
+        """The machine that this runs on, with this configuration."""
         models = config.models.model_dump(exclude={"dir"})
         return cls(
             date=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -43,7 +43,15 @@ SCORE_WORDS = 8
 def bodies() -> list[bytes]:
     """The bodies that records carry in turn; most are short, some are long, none and one byte occur too."""
     rng = Random(20)  # noqa: S311 (not a secret)
-    sizes = [0, 1, 7, 8, 9, *(rng.randrange(200) for _ in range(VARIETY - 21)), *(rng.randrange(6000) for _ in range(16))]
+    sizes = [
+        0,
+        1,
+        7,
+        8,
+        9,
+        *(rng.randrange(200) for _ in range(VARIETY - 21)),
+        *(rng.randrange(6000) for _ in range(16)),
+    ]
     rng.shuffle(sizes)
     return [rng.randbytes(size) for size in sizes]
 
@@ -102,7 +110,7 @@ class Checker:
         self._bodies = bodies()
         self.expected = expected  # None: whatever comes first
 
-    def check(self, record: bytes | memoryview, missed: int = 0) -> None:
+    def check(self, record: bytes, missed: int = 0) -> None:
         """Check one record; `missed` says how many the ring owned up to have skipped just before."""
         score = self._score
         number, checksum = HEAD.unpack_from(record)
@@ -139,9 +147,9 @@ def _read(ring: SharedMemory, process: ProcessControl, fd: int, index: int, scor
     sleeper = process.sleeper(fd)
     checker = Checker(score, None)
     while checker.expected != records:
-        view = reader.view()
-        if view is not None:
-            checker.check(view)
+        record = reader.read()
+        if record is not None:
+            checker.check(record)
             if reader.position - reader.released > RELEASE_BYTES:
                 reader.release()
             continue
@@ -177,7 +185,7 @@ def _observe(ring: SharedMemory, process: ProcessControl, fd: int, score: Score,
 
 
 def main(arguments: list[str]) -> None:
-    """One process of the run: `write|read|observe RING PAGE SCORE RECORDS INDEX RUN BELL...`, all but the first numbers."""
+    """One process of the run: `write|read|observe RING PAGE SCORE RECORDS INDEX RUN BELL...`, descriptors and numbers."""
     role = arguments[0]
     ring_fd, page_fd, score_fd, records, index, run, *bells = map(int, arguments[1:])
     ring = SharedMemory.attach(ring_fd)
@@ -305,14 +313,14 @@ def _run(house: _House, kills: int, advanced: Callable[[int], object]) -> Integr
     seconds = (now_ns() - began) / SECOND
     for child, what in ((writer, "The writer"), (watcher, "The observer"), *((c, "A reader") for c, _ in readers)):
         _expect(child, 0, what)
-    numbers = _numbers_at({position for each in runs for _, position in each} | {house.tail(0), house.tail(1)}, house.records)
+    numbers = _numbers_at(
+        {position for each in runs for _, position in each} | {house.tail(0), house.tail(1)}, house.records
+    )
     misplaced = sum(numbers.get(at) != score[FIRST] - 1 for each in runs for score, at in each)
     misplaced += sum(numbers.get(house.tail(index)) != house.records for index in range(READERS))
     scores = [score for each in runs for score, _ in each] + [seen]
     lost, twice, back, torn = (sum(score[word] for score in scores) for word in (LOST, TWICE, BACK, TORN))
-    return Integrity(
-        house.records, killed, lost, twice, back, torn, misplaced, seen[GOT], seen[MISSED], seconds
-    )
+    return Integrity(house.records, killed, lost, twice, back, torn, misplaced, seen[GOT], seen[MISSED], seconds)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import ctypes
 from collections.abc import Callable, Iterator
 from itertools import islice
 from multiprocessing.connection import Connection
+from multiprocessing.queues import Queue
 from struct import Struct
-from typing import Any
+from typing import Any, Protocol
 
 from edge_agent.clock import now_ns
 from edge_agent.errors import BenchError
@@ -25,7 +26,15 @@ WAIT_MS = 10_000  # longer than any pause of a healthy sender
 IOX_BUFFER = 1024  # samples that iceoryx2 may hold for the subscriber
 
 
-def ring_records(ring: Any, page: Any, bell: Any) -> Iterator[bytes]:
+class Descriptor(Protocol):
+    """A descriptor as multiprocessing hands it to a spawned process."""
+
+    def detach(self) -> int:
+        """The number that it has here."""
+        ...
+
+
+def ring_records(ring: Descriptor, page: Descriptor, bell: Descriptor) -> Iterator[bytes]:
     """Records of a ring; the arguments are duplicated descriptors."""
     memory = SharedMemory.attach(ring.detach())
     control = ControlPage(SharedMemory.attach(page.detach()), sessions=0, processes=1)
@@ -55,7 +64,7 @@ def pipe_records(connection: Connection) -> Iterator[bytes]:
         yield connection.recv_bytes()
 
 
-def queue_records(queue: Any) -> Iterator[bytes]:
+def queue_records(queue: Queue[bytes]) -> Iterator[bytes]:
     """Records of a `multiprocessing.Queue`."""
     yield b""
     while True:

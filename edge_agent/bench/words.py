@@ -62,7 +62,7 @@ def word_errors(pairs: Iterable[tuple[str, str]], language: str = "en") -> WordE
         BenchError: `bench.words`, when jiwer is not installed.
     """
     try:
-        import jiwer  # noqa: PLC0415 - installed for benchmarks only
+        import jiwer  # installed for benchmarks only
     except ImportError as error:
         message = "Word errors need jiwer, which is not installed; run `pip install edge-agent[bench]`."
         raise BenchError("words", message) from error

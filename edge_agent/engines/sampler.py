@@ -12,6 +12,9 @@ from edge_agent.engines.vocabulary import Pointer, llama
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
 
+WINDOW_TOKENS = 1024
+"""How much of a reply the repeat penalty looks back on: more than a spoken reply has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -70,7 +73,7 @@ class Sampler:
     def _links(sampling: Sampling, size: int) -> list[Pointer]:
         links = []
         if sampling.repeat_penalty != 1.0:
-            links.append(llama.llama_sampler_init_penalties(size, -1, sampling.repeat_penalty, 0.0, 0.0))
+            links.append(llama.llama_sampler_init_penalties(size, WINDOW_TOKENS, sampling.repeat_penalty, 0.0, 0.0))
         if sampling.temperature <= 0.0:
             return [*links, llama.llama_sampler_init_greedy()]
         if sampling.top_k > 0:

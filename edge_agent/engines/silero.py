@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class VadStream:
         """
         self._input[0, :_CONTEXT_SAMPLES] = self._input[0, -_CONTEXT_SAMPLES:]
         self._input[0, _CONTEXT_SAMPLES:] = frame
-        feeds = {"input": self._input, "state": self._state, "sr": self._rate}
+        feeds: dict[str, NDArray[Any]] = {"input": self._input, "state": self._state, "sr": self._rate}
         probability, self._state = self._session.run(None, feeds)
         return float(probability[0, 0])
 

@@ -32,9 +32,9 @@ _PROMPT_TOKENS = 96  # of previous text; each costs a step of the decoder
 _SPARE_TOKENS = 12
 _TOKENS_PER_S = 9.0  # fast English has 6
 _TOKENS_PER_S_DENSE = 30.0  # scripts that Whisper's vocabulary spells by bytes
-_DENSE_LANGUAGES = frozenset(  # by code, as Whisper writes it
+_DENSE_LANGUAGES = (
     "am ar as bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps sa sd si ta te tg th tk tt "
-    "ur uz vi yi yo yue zh".split()  # noqa: SIM905 (41 codes)
+    "ur uz vi yi yo yue zh"
 )
 _LOOP_COMPRESSION = 2.4  # thresholds of Radford et al. 2022, section 4.5
 _DOUBTFUL_LOGPROB = -1.0
@@ -261,7 +261,7 @@ class WhisperEngine:
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         if context.strip():
             prompt = [tokenizer.sot_prev, *tokenizer.encode(" " + context.strip())[-_PROMPT_TOKENS:], *prompt]
-        rate = _TOKENS_PER_S_DENSE if language in _DENSE_LANGUAGES else _TOKENS_PER_S
+        rate = _TOKENS_PER_S_DENSE if language in _DENSE_LANGUAGES.split() else _TOKENS_PER_S
         cap = min(int(_SPARE_TOKENS + rate * length_s), _MOST_TOKENS // 2)
         result = self._model.generate(
             encoded,

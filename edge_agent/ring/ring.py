@@ -99,8 +99,7 @@ class Writer:
             bell.ring()
 
     def _resume(self) -> None:
-        """Go on from what is published. The ledger (count, position) is stored just before `head`: the last to write
-        may have stopped between the two."""
+        """Go on from what is published; the last to write may have stopped between its ledger and its `head`."""
         self.head = self._words.load(W_HEAD)
         ledger = self._words.load(W_LEDGER)
         self._count = (ledger >> 32) - (0 if (ledger & LOW) == (self.head & LOW) else 1) & LOW

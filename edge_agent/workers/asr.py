@@ -3,8 +3,8 @@
     speech -> transcripts
 
 Collects the speech of each session's turn and decodes it when ears announces a pause, while ears is still waiting to
-see whether the user goes on. The records of a turn are held until it is committed: killed in the middle, asr hears
-the turn again from the ring.
+see whether the user goes on. Of several pauses the one whose answer is due first is decoded first. The records of a
+turn are held until it is committed: killed in the middle, asr hears the turn again from the ring.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class _Utterance:
 
     turn: Turn
     pcm: bytearray = field(default_factory=bytearray)
+    pause: Pause | None = None  # to be decoded
+    commit: Commit | None = None  # to be passed on after that
     text: str = ""
     watch: Stopwatch | None = None  # with the stamps of the last decode
 
@@ -83,21 +85,33 @@ class Stage:
             speech.hold(slot)
             self._utterances[slot] = _Utterance(Turn(record.turn, record.revision))
             return
-        if isinstance(record, Pause):
-            self._pause(record)
+        if isinstance(record, Pause | Commit):
+            self._note(record)
             return
-        if isinstance(record, Commit):
-            record = self._committed(record)
-        elif isinstance(record, Open | Close):
+        if isinstance(record, Open | Close):
             self._notebook.add(encode(record))
             self._settings.pop(slot, None)
             self._languages.pop(slot, None)
             if isinstance(record, Open):
                 self._settings[slot] = record
         self._desk.send("transcripts", record)
-        if isinstance(record, Commit | Drop | Close):
+        if isinstance(record, Drop | Close):
             self._utterances.pop(slot, None)
             speech.free(slot)
+
+    def _note(self, record: Pause | Commit) -> None:
+        """Something to do about an utterance, in its turn."""
+        utterance = self._utterances.get(record.session)
+        said = Turn(record.turn, record.revision)
+        if isinstance(record, Pause):
+            if utterance is not None and utterance.turn == said:
+                utterance.pause = record
+        elif utterance is None or utterance.turn.turn != said.turn:
+            where = "asr: no sound kept"
+            drop = Drop(record.session, record.turn, record.revision, where, False, record.watch)
+            self._desk.send("transcripts", drop)
+        else:
+            utterance.commit = record
 
     def _collect(self, record: Speech) -> None:
         utterance = self._utterances.get(record.session)
@@ -107,24 +121,40 @@ class Stage:
         utterance.pcm += record.pcm
         del utterance.pcm[: max(0, len(utterance.pcm) - SPEECH_MAX_BYTES)]
 
-    def _pause(self, record: Pause) -> None:
-        utterance = self._utterances.get(record.session)
-        said = Turn(record.turn, record.revision)
-        if utterance is None or utterance.turn != said:
+    def idle(self) -> bool:
+        """Decode the utterance whose answer is due first, or pass on a commit that waited for its text."""
+        for slot, utterance in self._utterances.items():
+            if utterance.commit is not None and utterance.pause is None:
+                self._commit(slot, utterance, utterance.commit)
+                return True
+        due = {
+            slot: utterance.pause.watch.deadline_ns
+            for slot, utterance in self._utterances.items()
+            if utterance.pause is not None
+        }
+        if not due:
+            return False
+        slot = min(due, key=lambda one: due[one])
+        self._decode(slot, self._utterances[slot])
+        return True
+
+    def _decode(self, slot: int, utterance: _Utterance) -> None:
+        pause, utterance.pause = utterance.pause, None
+        if pause is None or utterance.turn != Turn(pause.turn, pause.revision):
             return
-        if self._desk.session(record.session).turn != said:
+        if self._desk.session(slot).turn != utterance.turn:
             return  # the user went on long ago (we were busy): the next pause has it all
-        watch = record.watch
+        watch = pause.watch
         watch.stamp(Stamp.ASR_START)
-        heard = self._transcribe(record.session, utterance, watch)
+        heard = self._transcribe(slot, utterance, watch)
         watch.stamp(Stamp.ASR_DONE)
         utterance.text, utterance.watch = heard.text, watch
         if heard.text:
-            self._languages[record.session] = heard.language
+            self._languages[slot] = heard.language
         transcript = Transcript(
-            record.session,
-            record.turn,
-            record.revision,
+            slot,
+            pause.turn,
+            pause.revision,
             heard.text,
             heard.language,
             math.exp(min(0.0, heard.avg_logprob)),
@@ -169,22 +199,22 @@ class Stage:
         watch.rungs.extend(rungs)
         return small_s if rungs else usual_s
 
-    def _committed(self, commit: Commit) -> Record:
-        """The commit with the stamps of the decode; a drop when there was nothing to write down."""
-        utterance = self._utterances.get(commit.session)
-        if utterance is None or utterance.watch is None:
-            return Drop(commit.session, commit.turn, commit.revision, "asr: no sound kept", False, commit.watch)
+    def _commit(self, slot: int, utterance: _Utterance, commit: Commit) -> None:
+        """Pass the commit on with the stamps of the decode; a drop when there was nothing to write down."""
         watch = commit.watch
-        for stamp in (Stamp.ASR_START, Stamp.ASR_DONE):
-            watch.stamp(stamp, utterance.watch.stamps[stamp])
-        watch.rungs.extend(utterance.watch.rungs)
-        if not utterance.text:
-            return Drop(commit.session, commit.turn, commit.revision, "asr: no words", False, watch)
-        return commit
-
-    def idle(self) -> bool:
-        """Nothing comes in slices here."""
-        return False
+        if utterance.watch is not None:
+            for stamp in (Stamp.ASR_START, Stamp.ASR_DONE):
+                watch.stamp(stamp, utterance.watch.stamps[stamp])
+            watch.rungs.extend(utterance.watch.rungs)
+        if utterance.text:
+            self._desk.send("transcripts", commit)
+        else:
+            where = "asr: no words"
+            self._desk.send("transcripts", Drop(slot, commit.turn, commit.revision, where, False, watch))
+        del self._utterances[slot]
+        speech = self._desk.inlets["speech"]
+        speech.free(slot)
+        speech.settle()
 
     def close(self) -> None:
         """Keep what was learned."""

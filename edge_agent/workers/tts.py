@@ -2,10 +2,13 @@
 
     clauses -> playback[k]
 
-A clause is released when its sound is in the ring: killed in the middle, tts speaks that clause again.
+Of several sessions' clauses a first one goes before a later one, and then the one whose answer is due first. A clause
+is released when its sound is in the ring: killed in the middle, tts speaks that clause again.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from edge_agent.clock import ms_between, now_ns
 from edge_agent.dialogue.spoken import spoken_words
@@ -31,18 +34,36 @@ class Stage:
         self._engine.warm_up()
         self._predictor = Predictor("tts", path.stem, config.devices.tts, base_ms=20, slope_ms=3)
         self._learning = Learning(desk, (self._predictor,), (TYPICAL_CHARS,))
+        self._waiting: dict[int, deque[Clause | Drop]] = {}  # by session, in order
 
     def handle(self, record: Record) -> None:
         """See `loop.Stage`."""
-        if isinstance(record, Clause):
-            if self._desk.session(record.session).epoch == record.epoch:
-                self._speak(record)
-            elif record.last:
-                where = "tts: interrupted"
-                drop = Drop(record.session, record.turn, record.revision, where, True, record.watch)
-                self._desk.send(f"playback[{record.session}]", drop)
-        elif isinstance(record, Drop):
-            self._desk.send(f"playback[{record.session}]", record)
+        if isinstance(record, Clause | Drop):
+            self._waiting.setdefault(record.session, deque()).append(record)
+            inlet = self._desk.inlets["clauses"]
+            if not inlet.holds(record.session):
+                inlet.hold(record.session)
+
+    def idle(self) -> bool:
+        """Deal with the most urgent clause."""
+        if not self._waiting:
+            return False
+        slot = min(self._waiting, key=lambda one: _urgency(self._waiting[one][0]))
+        queue = self._waiting[slot]
+        record = queue.popleft()
+        if isinstance(record, Drop):
+            self._desk.send(f"playback[{slot}]", record)
+        elif self._desk.session(slot).epoch == record.epoch:
+            self._speak(record)
+        elif record.last:
+            drop = Drop(slot, record.turn, record.revision, "tts: interrupted", True, record.watch)
+            self._desk.send(f"playback[{slot}]", drop)
+        if not queue:
+            del self._waiting[slot]
+            inlet = self._desk.inlets["clauses"]
+            inlet.free(slot)
+            inlet.settle()
+        return True
 
     def _speak(self, clause: Clause) -> None:
         watch = clause.watch
@@ -78,10 +99,12 @@ class Stage:
             ),
         )
 
-    def idle(self) -> bool:
-        """Nothing comes in slices here."""
-        return False
-
     def close(self) -> None:
         """Keep what was learned."""
         self._learning.keep()
+
+
+def _urgency(record: Clause | Drop) -> tuple[int, int]:
+    """Least first: what costs nothing, first clauses, then the rest; each by deadline."""
+    kind = 0 if isinstance(record, Drop) else 1 + (record.index > 0)
+    return kind, record.watch.deadline_ns
