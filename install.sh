@@ -12,6 +12,7 @@ readonly VENV=$ROOT/.venv
 readonly STAMPS=$VENV/.edge-agent
 readonly LOG=$ROOT/install.log
 readonly BUILD=$ROOT/build/llama-cpp-python
+readonly RUNNING=$ROOT/build/install.running  # this script and the step under way, as process ids
 readonly PIP_VERSION=26.3
 readonly AUDIO_CLIPS=pytest-audioeval==0.1.3  # for its recordings alone, so without what it requires
 readonly DISK_CPU_MB=3000 DISK_GPU_MB=16000
@@ -356,11 +357,12 @@ step() {
         set -m  # in a process group of its own, so that stopping it stops what it started
         (
             set -euo pipefail
-            trap - INT TERM EXIT
+            trap - HUP INT TERM EXIT
             "$@"
         ) >>"$LOG" 2>&1 </dev/null &
         STEP_PID=$!
         set +m
+        printf '%d %d\n' $$ "$STEP_PID" >"$RUNNING"
         show_progress "$started"
         wait "$STEP_PID" || status=$?
         STEP_PID=
@@ -423,7 +425,7 @@ last_words() {
 }
 
 on_signal() {
-    trap '' INT TERM
+    trap '' HUP INT TERM
     if [[ -n $STEP_PID ]]; then
         kill -TERM -- "-$STEP_PID" 2>/dev/null || true
         wait "$STEP_PID" 2>/dev/null || true
@@ -432,6 +434,23 @@ on_signal() {
     trap - "$1"
     kill -s "$1" $$
 }
+
+# One install.sh a clone: whoever holds the lock on this file, steps included. After a kill -9 of the script its step
+# goes on alone and still holds it; that step is stopped, so that nothing stands in the way of a new start.
+take_lock() {
+    local script=0 group=0
+    mkdir -p "$ROOT/build"
+    exec 9<"$ROOT/install.sh"
+    flock -n 9 && return
+    [[ ! -r $RUNNING ]] || read -r script group <"$RUNNING"
+    if ! runs_install "$script" && runs_install "$group"; then
+        kill -TERM -- "-$group" 2>/dev/null || true
+        flock -w 20 9 && return
+    fi
+    refuse "another install.sh is at work in $ROOT; wait for it"
+}
+
+runs_install() { [[ $(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") == *install.sh* ]]; }
 
 apt_install() {
     "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive \
@@ -790,9 +809,9 @@ main() {
         exit 0
     fi
     STARTED_US=$(now_us)
-    exec 9<"$ROOT/install.sh"
-    flock -n 9 || refuse "another install.sh is at work in $ROOT; wait for it"
     [[ -w $ROOT ]] || refuse "$ROOT cannot be written by $(id -un); clone it as the user who runs this"
+    take_lock
+    trap 'on_signal HUP' HUP
     trap 'on_signal INT' INT
     trap 'on_signal TERM' TERM
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore PYTHONNOUSERSITE=1
@@ -805,7 +824,7 @@ main() {
     set_up
     say "Ready after $(spent "$STARTED_US"); the log is install.log."
     exec 9<&-
-    trap - INT TERM
+    trap - HUP INT TERM
     case $WORK in
         demo) exec "$VENV/bin/edge-agent" demo ;;
         test) run_tests ;;

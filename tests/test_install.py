@@ -35,6 +35,7 @@ def clone(tmp_path: Path) -> Path:
     folder.mkdir()
     shutil.copy(SCRIPT, folder)
     shutil.copytree(ROOT / "engines", folder / "engines")
+    (folder / "build").mkdir()  # where the lock notes who holds it
     return folder
 
 
@@ -295,6 +296,18 @@ def test_a_second_install_in_the_same_clone_is_refused(call, clone: Path) -> Non
     assert refused.returncode == 1
     assert "another install.sh is at work" in refused.stderr
     assert not (clone / ".venv").exists()
+
+
+def test_a_step_left_behind_by_a_killed_script_is_stopped(call, clone: Path) -> None:
+    killed = call("""
+        take_lock
+        work() { sleep 300 & echo $! >"$ROOT/child"; kill -KILL $$; wait; }
+        step one one.1 "No." work
+    """)
+    assert killed.returncode == -9
+    assert call("take_lock; echo free").stdout == "free\n"
+    child = Path("/proc", (clone / "child").read_text().strip(), "stat")
+    assert not child.exists() or child.read_text().rsplit(")", 1)[1].split()[0] in "ZX"
 
 
 # The lists of engines

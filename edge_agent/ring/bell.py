@@ -3,6 +3,10 @@
 The owner stores `asleep`, looks once more at its rings and only then blocks; a writer publishes its record and only
 then looks at `asleep`. Both stores are sequentially consistent, so at least one of the two sees the other (Dekker's
 argument) and no wake-up is lost; while the owner is awake, ringing costs one load and no system call.
+
+`asleep` counts: odd while the owner sleeps, even while it is awake, and never the same twice, not even in a successor.
+So a writer knows for which sleep it has rung, and the records that it writes while the owner is waking up, which takes
+longer than writing them, cost no system call either.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ class Bell:
     def __init__(self, words: Words, index: int, fd: int) -> None:
         self._words = words
         self._index = index
+        self._rung_for = 0
         self.fd = fd
 
     @staticmethod
@@ -42,11 +47,13 @@ class Bell:
 
     def ring(self) -> None:
         """Wake the owner if it sleeps. Called by writers, after they have published."""
-        if self._words.load(self._index):
+        asleep = self._words.load(self._index)
+        if asleep & 1 and asleep != self._rung_for:
             try:
                 os.eventfd_write(self.fd, 1)
             except BlockingIOError:
-                return  # the counter is full of unread rings: the owner is as woken as can be
+                pass  # the counter is full of unread rings: the owner is as woken as can be
+            self._rung_for = asleep
 
 
 class Sleeper:
@@ -59,7 +66,8 @@ class Sleeper:
         self._rung = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
-        words.publish(index, 0)
+        self._awake = words.load(index) + 1 & ~1  # a predecessor may have been killed in its sleep
+        words.publish(index, self._awake)
 
     def watch(self, fd: int) -> None:
         """Also wake up when `fd` becomes readable or is hung up."""
@@ -70,7 +78,7 @@ class Sleeper:
         if self._rung:  # silenced here rather than on waking: the record that woke us is served first
             self._rung = False
             os.eventfd_read(self._fd)
-        self._words.publish(self._index, 1)
+        self._words.publish(self._index, self._awake + 1)
 
     def sleep(self, timeout_ms: float) -> list[int]:
         """Block at most `timeout_ms`; the descriptors that ended it (ours is the bell), none when time did.
@@ -78,10 +86,11 @@ class Sleeper:
         A time that is already over does not block: to poll(2) a negative one would mean for ever.
         """
         stirred = [fd for fd, _ in self._poll.poll(timeout_ms if timeout_ms > 0 else 0)]
-        self._words.store(self._index, 0)
+        self.stay_awake()
         self._rung = self._fd in stirred
         return stirred
 
     def stay_awake(self) -> None:
         """Take `prepare` back: the second look found something."""
-        self._words.publish(self._index, 0)
+        self._awake += 2
+        self._words.store(self._index, self._awake)

@@ -14,7 +14,7 @@ is alive. Reading or writing a word is one atomic access; cancelling is one stor
 
 | word of a process | writer | meaning |
 | --- | --- | --- |
-| ASLEEP | that process | it waits for its bell |
+| ASLEEP | that process | odd while it waits for its bell |
 | HEARTBEAT_NS | that process | when its own loop last came round |
 | PATIENCE_NS | that process | until when it may be busy with one step; 0 while it is not |
 | BUSY_SINCE_NS | that process | when that step began |

@@ -7,7 +7,7 @@ import soundfile
 
 #J
 from edge_agent.latency.critical_path import segments_of
-from tests.pipeline.conftest import workers
+from tests.conftest import workers
 
 NOISE = np.random.default_rng(7)
 

@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.records import Transcript, decode
 from edge_agent.supervisor.house import House
-from tests.pipeline.conftest import Person, configuration, open_descriptors
+from tests.conftest import Person, configuration, open_descriptors
 
 RECOVERY_S = {"ears": 5.0, "asr": 5.0, "tts": 5.0, "llm": 10.0, "journal": 10.0}
 

@@ -21,10 +21,11 @@ from edge_agent.supervisor.models import choose
 
 
 def pytest_collection_modifyitems(items):
-    here = Path(__file__).parent
+    """Fast tests first, whatever their folder; everything that talks to the running house needs the models."""
     for item in items:
-        if here in item.path.parents:
+        if "pipeline" in item.path.parts:
             item.add_marker(pytest.mark.models)
+    items.sort(key=lambda item: item.get_closest_marker("models") is not None)
 
 
 def configuration(folder: Path, **tables) -> Config:
