@@ -185,7 +185,7 @@ def _observe(ring: SharedMemory, process: ProcessControl, fd: int, score: Score,
 
 
 def main(arguments: list[str]) -> None:
-    """One process of the run: `write|read|observe RING PAGE SCORE RECORDS INDEX RUN BELL...`, descriptors and numbers."""
+    """One process of the run: `write|read|observe RING PAGE SCORE RECORDS INDEX RUN BELL...`."""
     role = arguments[0]
     ring_fd, page_fd, score_fd, records, index, run, *bells = map(int, arguments[1:])
     ring = SharedMemory.attach(ring_fd)

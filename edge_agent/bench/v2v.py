@@ -64,7 +64,8 @@ class Held:
 
     Attributes:
         lines: one for each turn as `converse --trace` writes it, with the number of the `utterance`, the `recording`
-            it came from and its `reference` transcript; a recording in which no turn was heard, or whose turn never ended, has a line without an answer.
+            it came from and its `reference` transcript; a recording in which no turn was heard, or whose turn never
+            ended, has a line without an answer.
         claims: what the traces say of the turns that became audible.
         before: memory when all models were loaded and nothing was said yet.
         after: memory at the end of the last turn.
@@ -224,7 +225,7 @@ def lines_of(utterance: int, outcome: Outcome, reference: str | None) -> list[Li
     said: Line = {"utterance": utterance, "recording": outcome.path.name, "reference": reference, "words": True}
     lines: list[Line] = [said | line for line in outcome.turns]
     if outcome.timed_out:
-        lines.append(said | {"turn": 0, "transcript": None, "cancelled": "house: the turn never ended"})
+        lines.append(said | {"turn": 0, "cancelled": "house: the turn never ended"})
     elif not lines:
         lines.append(said | {"turn": 0, "transcript": "", "cancelled": "house: no words were heard"})
     return lines
@@ -249,9 +250,9 @@ def transcripts(lines: Iterable[Line]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for _, group in groupby(lines, key=lambda line: line["utterance"]):
         turns = list(group)
-        reference, recognized = turns[0]["reference"], [turn["transcript"] for turn in turns]
-        if isinstance(reference, str) and None not in recognized:
-            pairs.append((reference, " ".join(map(str, recognized))))
+        reference = turns[0]["reference"]
+        if isinstance(reference, str) and all("transcript" in turn for turn in turns):
+            pairs.append((reference, " ".join(str(turn["transcript"]) for turn in turns)))
     return pairs
 
 

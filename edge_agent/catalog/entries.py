@@ -74,7 +74,11 @@ class ModelFile(Table):
 
 
 class Chat(Table):
-    """How a language model is prompted and sampled, and how much of the conversation it sees."""
+    """How a language model is prompted and sampled, and how much of the conversation it sees.
+
+    `examples` are exchanges (user, assistant) shown to it before every conversation, as long as its own `system` prompt
+    is used; they count towards `history_tokens`.
+    """
 
     system: Sentence
     temperature: Annotated[float, Field(ge=0, le=2)]
@@ -85,6 +89,7 @@ class Chat(Table):
     history_exchanges: Count
     history_tokens: Count
     context_tokens: PositiveCount
+    examples: Annotated[tuple[Annotated[tuple[Sentence, Sentence], Strict(False)], ...], Strict(False)] = ()
 
     @model_validator(mode="after")
     def _fits_the_context(self) -> Chat:

@@ -127,12 +127,7 @@ def connect(path: Path) -> sqlite3.Connection:
         OSError: the folder or the file cannot be made.
         sqlite3.Error: anything else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(fd, 0o600)  # SQLite gives its side files the mode of this one
-    finally:
-        os.close(fd)
+    _make_private(path)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only heeded before there is a table
@@ -147,6 +142,16 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Conversations are nobody else's business; SQLite gives its side files the mode of the main one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -174,7 +179,8 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # some errors end it by themselves
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -52,7 +52,7 @@ class Bell:
             try:
                 os.eventfd_write(self.fd, 1)
             except BlockingIOError:
-                pass  # the counter is full of unread rings: the owner is as woken as can be
+                return  # the counter is full of unread rings: the owner is as woken as can be
             self._rung_for = asleep
 
 

@@ -136,6 +136,7 @@ class Stage:
             max_exchanges=chat.history_exchanges,
             max_tokens=chat.history_tokens,
             count=self._engine.count,
+            examples=chat.examples if system == chat.system else (),
         )
         return _Talk(history, notes=[])
 

@@ -46,7 +46,7 @@ def test_a_ring_between_the_second_look_and_the_sleep_is_not_lost(page) -> None:
     sleeper.prepare()
     Bell(memory.words, 0, fd).ring()
     assert sleeper.sleep(MINUTE_MS) == [fd]
-    assert memory.words.load(0) == 0, "awake again"
+    assert memory.words.load(0) % 2 == 0, "awake again"
 
 
 def test_one_wake_up_serves_all_rings_before_it(page) -> None:
@@ -60,13 +60,44 @@ def test_one_wake_up_serves_all_rings_before_it(page) -> None:
     assert sleeper.sleep(0) == [], "silenced: nothing rang since"
 
 
+def test_one_bell_rings_once_for_one_sleep(page) -> None:
+    memory, fd = page
+    sleeper, bell, other = Sleeper(memory.words, 0, fd), Bell(memory.words, 0, fd), Bell(memory.words, 0, fd)
+    for _ in range(3):
+        sleeper.prepare()
+        for _ in range(5):
+            bell.ring()
+        assert unread(fd) == 1, "the system is called once, however many records follow"
+        other.ring()
+        assert sleeper.sleep(MINUTE_MS) == [fd], "another writer does not rely on the first"
+
+
+def test_no_sleep_looks_like_an_earlier_one_not_even_a_predecessors(page) -> None:
+    memory, fd = page
+    seen = set()
+    bell = Bell(memory.words, 0, fd)
+    for _ in range(3):
+        sleeper = Sleeper(memory.words, 0, fd)
+        assert memory.words.load(0) % 2 == 0, "a successor starts awake"
+        for end in (sleeper.stay_awake, lambda sleeper=sleeper: sleeper.sleep(0)):
+            sleeper.prepare()
+            seen.add(memory.words.load(0))
+            end()
+        sleeper.prepare()  # and killed here
+        unread(fd)
+        bell.ring()
+        assert unread(fd) == 1
+        seen.add(memory.words.load(0))
+    assert len(seen) == 9
+    assert all(value % 2 for value in seen)
+
+
 def test_a_late_ring_costs_one_short_sleep_and_no_more(page) -> None:
     memory, fd = page
     sleeper, bell = Sleeper(memory.words, 0, fd), Bell(memory.words, 0, fd)
     sleeper.prepare()
     bell.ring()
     sleeper.stay_awake()  # the second look found the record
-    bell.ring()
     sleeper.prepare()
     assert sleeper.sleep(MINUTE_MS) == [fd]
     sleeper.prepare()

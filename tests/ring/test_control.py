@@ -81,10 +81,10 @@ def test_a_process_bell_wakes_that_process(page: ControlPage) -> None:
     fd = Bell.make_fd()
     sleeper = page.processes[2].sleeper(fd)
     sleeper.prepare()
-    assert [process.load(ProcessWord.ASLEEP) for process in page.processes] == [0, 0, 1, 0]
+    assert [process.load(ProcessWord.ASLEEP) % 2 for process in page.processes] == [0, 0, 1, 0]
     page.processes[2].bell(fd).ring()
     assert sleeper.sleep(60_000)
-    assert page.processes[2].load(ProcessWord.ASLEEP) == 0
+    assert page.processes[2].load(ProcessWord.ASLEEP) % 2 == 0
     os.close(fd)
 
 
