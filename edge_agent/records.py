@@ -245,19 +245,7 @@ class Trace(msgspec.Struct, array_like=True, tag=True, frozen=True, gc=False):
 
 
 Record: TypeAlias = (
-    Open
-    | Close
-    | Sound
-    | Heard
-    | Onset
-    | Speech
-    | Pause
-    | Commit
-    | Drop
-    | Transcript
-    | Clause
-    | Playback
-    | Trace
+    Open | Close | Sound | Heard | Onset | Speech | Pause | Commit | Drop | Transcript | Clause | Playback | Trace
 )
 
 _encoder = msgspec.msgpack.Encoder()

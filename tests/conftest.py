@@ -138,7 +138,7 @@ def open_descriptors() -> set[str]:
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            found.append(os.readlink(entry))
+            found.append(str(entry.readlink()))
         except OSError:
             continue
     return found

@@ -24,7 +24,6 @@ from edge_agent.bench.judge import Judgement, judge
 from edge_agent.bench.machine import Machine
 from edge_agent.bench.memory import Memory
 from edge_agent.bench.words import WordErrors, can_be_counted, word_errors
-from edge_agent.cli.conversation import Conversation
 from edge_agent.clock import SECOND, now_ns
 from edge_agent.config import Config
 from edge_agent.frontends.interview import Outcome
@@ -32,6 +31,7 @@ from edge_agent.latency.budget import Budget
 from edge_agent.latency.report import Spread, V2VReport, percentile
 from edge_agent.records import Trace, decode
 from edge_agent.ring.ring import Observer
+from edge_agent.supervisor.conversation import Conversation
 from edge_agent.supervisor.house import House
 
 QUANTILE = 0.95  # of the turns have to be within the budget

@@ -9,7 +9,7 @@ from edge_agent.errors import EdgeAgentError
 
 def main() -> None:
     """Entry point of `edge-agent`: errors that a person can act on are one sentence, not a traceback."""
-    from edge_agent.cli.app import app  # noqa: PLC0415 - typer and rich are loaded only when a command runs
+    from edge_agent.cli.app import app
 
     try:
         app()

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge_agent.bench.corpus import Corpus, spoken
 from edge_agent.bench.corpus import load as load_corpus
-from edge_agent.cli.conversation import house_progress
+from edge_agent.cli.house_progress import HouseProgress
 from edge_agent.config import Config, load
 from edge_agent.errors import BenchError
 from edge_agent.supervisor.models import choose
@@ -78,15 +78,15 @@ def v2v(
     bar = _bar(console)
     task = bar.add_task("")
     try:
-        with house_progress(console) as loading:
+        with HouseProgress(console) as loading:
 
             def told(number: int, of: int, lines: Sequence[Mapping[str, object]]) -> None:
                 loading.done()
                 bar.start()
-                last = f": {_answers(lines)}" if lines else ""
-                bar.update(task, completed=number, total=of, description=f"turn {number} of {of}{last}")
+                last = f"last {_answers(lines)}" if lines else ""
+                bar.update(task, completed=number, total=of, description=f"turn {min(number + 1, of)} of {of} {last}")
                 if number and not console.is_terminal:
-                    console.print(f"turn {number} of {of}{last}", markup=False)
+                    console.print(f"turn {number} of {of}: {_answers(lines)}", markup=False)
 
             result = bench.run(settings, said, turns=turns, record=record, loading=loading, told=told)
     finally:
@@ -174,8 +174,8 @@ def _corpus(folder: Path | None, settings: Config, console: Console) -> Corpus:
         return load_corpus(folder)
     voice = Path(choose(settings).opens["tts"])
     with _bar(console) as bar:
-        task = bar.add_task("speaking the questions", total=None)
-        return spoken(voice, progress=lambda number, of: bar.update(task, completed=number, total=of))
+        task = bar.add_task("speaking the questions", visible=False)  # they may have been spoken before
+        return spoken(voice, progress=lambda number, of: bar.update(task, completed=number, total=of, visible=True))
 
 
 def _bar(console: Console) -> Progress:

@@ -10,15 +10,18 @@ import typer
 from rich.console import Console
 
 from edge_agent.audio.soundfile_source import SoundFileSource
-from edge_agent.cli.conversation import Conversation, house_progress
+from edge_agent.cli.house_progress import HouseProgress
 from edge_agent.config import load
 from edge_agent.errors import FrontendError
 from edge_agent.latency.waterfall import turn_card
+from edge_agent.supervisor.conversation import Conversation
 from edge_agent.supervisor.house import House
 
 
 def converse(
-    files: Annotated[list[Path], typer.Argument(help="Recordings, in the order in which they are said.", metavar="IN.wav")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Recordings, in the order in which they are said.", metavar="IN.wav")
+    ],
     record: Annotated[Path | None, typer.Option(help="Write both sides to this stereo WAV, on one clock.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write one JSON object a turn to this file.")] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
@@ -30,7 +33,6 @@ def converse(
     been played. WAV, FLAC, OGG, MP3 and AIFF of any rate and width will do.
 
     Examples:
-
         edge-agent converse question.wav
 
         edge-agent converse one.wav two.wav --record both.wav --trace turns.jsonl
@@ -51,13 +53,15 @@ def converse(
 
     answered = True
     try:
-        with house_progress(console) as progress, House(settings, progress) as house:
+        with HouseProgress(console) as progress, House(settings, progress) as house:
             progress.done()
             with Conversation(house, recording=record, on_turn=show) as conversation:
                 for outcome in conversation.hold(sources):
                     answered = answered and outcome.answered
                     if outcome.timed_out:
-                        print_error(f"{outcome.path}: no answer came; the workers' logs are in {settings.state_dir}/logs")
+                        print_error(
+                            f"{outcome.path}: no answer came; the workers' logs are in {settings.state_dir}/logs"
+                        )
                     elif not outcome.turns:
                         print_error(f"{outcome.path}: no speech was heard in it, so there was nothing to answer")
     finally:

@@ -20,8 +20,9 @@ def demo(
     config: Annotated[Path | None, typer.Option(help="Configuration file (TOML).")] = None,
 ) -> None:
     """Ask two questions, spoken by Piper at different speeds, and show each turn's latency."""
-    from edge_agent.engines.piper import PiperEngine  # noqa: PLC0415 - a model library, needed by no other command
-    import soundfile  # noqa: PLC0415
+    import soundfile
+
+    from edge_agent.engines.piper import PiperEngine
 
     settings = load(config)
     voice = PiperEngine(Path(choose(settings).opens["tts"]), device="cpu")

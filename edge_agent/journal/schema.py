@@ -81,7 +81,7 @@ CREATE TABLE traces (
     turn         INTEGER NOT NULL,
     revision     INTEGER NOT NULL,
     said_ms      INTEGER NOT NULL,
-    final        INTEGER NOT NULL CHECK (final IN (0, 1)),
+    rank         INTEGER NOT NULL CHECK (rank IN (0, 1, 2)),
     words        INTEGER NOT NULL CHECK (words IN (0, 1)),
     budget_ms    INTEGER NOT NULL,
     breach       TEXT,

@@ -14,7 +14,9 @@ RATE_HZ = 24_000
 BLOCK = 240
 
 
-def clause(index, *, turn=1, epoch=1, samples=2_400, text=" one two", last=False, loud=True, answer=True, rate_hz=RATE_HZ):
+def clause(
+    index, *, turn=1, epoch=1, samples=2_400, text=" one two", last=False, loud=True, answer=True, rate_hz=RATE_HZ
+):
     pcm = np.full(samples, 8_000 if loud else 0, np.int16)
     pcm[::2] *= -1
     words = [(samples // 2, 4), (samples, 8)]
@@ -22,7 +24,10 @@ def clause(index, *, turn=1, epoch=1, samples=2_400, text=" one two", last=False
     return Playback(0, turn, 0, epoch, index, rate_hz, pcm.tobytes(), text, words, answer, last, watch)
 
 
-def play(playout, blocks, committed=Turn(1, 0), epoch=1):
+FIRST = Turn(1, 0)
+
+
+def play(playout, blocks, committed=FIRST, epoch=1):
     return [playout.block(committed, epoch) for _ in range(blocks)]
 
 

@@ -42,6 +42,22 @@ def recording(path, rate_hz, length_s, user=(), agent=(), level=0.3):
     return path
 
 
+@pytest.fixture(scope="module")
+def say():
+    from edge_agent.engines.piper import PiperEngine
+
+    path = MODELS / "piper-en_US-joe-medium" / "en_US-joe-medium.onnx"
+    if not path.is_file():
+        pytest.fail(f"{path} is missing: run ./install.sh, or set EDGE_AGENT_MODELS to the folder with the models")
+    voice = PiperEngine(path, device="cpu")
+
+    def speak(text, rate_hz, scale=1.0):
+        spoken = voice.synthesize(text, length_scale=scale, tail_s=0.0)
+        return soxr.resample(spoken.pcm / 32768.0, spoken.rate_hz, rate_hz)
+
+    return speak
+
+
 class TestStretches:
     def test_join_over_a_gap_up_to_the_given_one(self):
         active = np.array([1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1], bool)
@@ -156,21 +172,6 @@ class TestJudge:
 @pytest.mark.models
 class TestSpeech:
     """With Silero itself, on sentences that Piper speaks."""
-
-    @pytest.fixture(scope="class")
-    def say(self):
-        from edge_agent.engines.piper import PiperEngine
-
-        path = MODELS / "piper-en_US-joe-medium" / "en_US-joe-medium.onnx"
-        if not path.is_file():
-            pytest.fail(f"{path} is missing: run ./install.sh, or set EDGE_AGENT_MODELS to the folder with the models")
-        voice = PiperEngine(path, device="cpu")
-
-        def speak(text, rate_hz, scale=1.0):
-            spoken = voice.synthesize(text, length_scale=scale, tail_s=0.0)
-            return soxr.resample(spoken.pcm / 32768.0, spoken.rate_hz, rate_hz)
-
-        return speak
 
     @pytest.mark.parametrize("rate_hz", RATES_HZ)
     @pytest.mark.parametrize(("level", "noise"), [(1.0, 0.0), (0.05, 0.0), (1.0, 0.005)])

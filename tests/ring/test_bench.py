@@ -40,7 +40,7 @@ def report(integrity: Integrity) -> RingReport:
 
 
 def test_the_report_for_people_and_for_programs() -> None:
-    console = Console(width=100, record=True, file=StringIO())
+    console = Console(width=200, record=True, file=StringIO())
     print_report(report(SOUND), console)
     text = console.export_text()
     assert "0.80 of Pipe's" in text

@@ -1,14 +1,11 @@
-"""What the commands that hold a conversation from files share."""
+"""One conversation from recordings, in a running house."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-
-from rich.console import Console
-from rich.status import Status
 
 from edge_agent.audio.soundfile_source import SoundFileSource
 from edge_agent.frontends.interview import Captions, Interview, Outcome
@@ -16,39 +13,6 @@ from edge_agent.frontends.session import Ended, Session
 from edge_agent.frontends.wavfile import DEVICE_RATE_HZ, Recording, SimulatedDevice
 from edge_agent.ring.ring import Observer
 from edge_agent.supervisor.house import House
-from edge_agent.supervisor.plan import PROCESSES
-
-
-class house_progress:  # noqa: N801 - used as a context manager, like a function
-    """Says which workers are still loading, on a terminal; gone when the house is warm."""
-
-    def __init__(self, console: Console) -> None:
-        self._waiting = [row.name for row in PROCESSES]
-        self._status = Status(self._text(), console=console)
-        self._shown = console.is_terminal and not console.quiet
-
-    def _text(self) -> str:
-        return f"loading models: waiting for {', '.join(self._waiting)}"
-
-    def __enter__(self) -> house_progress:
-        if self._shown:
-            self._status.start()
-        return self
-
-    def __call__(self, name: str, ready: bool) -> None:
-        """One worker is ready."""
-        if ready and name in self._waiting:
-            self._waiting.remove(name)
-            self._status.update(self._text())
-
-    def done(self) -> None:
-        """All are ready: take the line away."""
-        self._status.stop()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.done()
 
 
 class Conversation:
@@ -67,8 +31,9 @@ class Conversation:
         rings = house.building.rings
         self.session = Session(house.frontend(0), 0, rate_hz=DEVICE_RATE_HZ, ended=ended.append)
         self.device = SimulatedDevice(self.session, Recording(recording) if recording is not None else None)
-        self._observers = [Observer(rings["transcripts"]), Observer(rings["clauses"])]
-        captions = Captions(0, *self._observers)
+        transcripts, clauses = Observer(rings["transcripts"]), Observer(rings["clauses"])
+        self._observers = (transcripts, clauses)
+        captions = Captions(0, transcripts, clauses)
         self._interview = Interview(
             self.session, self.device, captions, ended=ended, on_turn=on_turn, check=house.check
         )
@@ -78,7 +43,7 @@ class Conversation:
         self.device.__enter__()
         return self
 
-    def hold(self, sources: Sequence[SoundFileSource]) -> Iterable[Outcome]:
+    def hold(self, sources: Iterable[SoundFileSource]) -> Iterable[Outcome]:
         """Play the files one after the other; yields what became of each."""
         return self._interview.hold(sources)
 
