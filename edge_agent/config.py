@@ -107,8 +107,8 @@ class Threads(Section):
 
     ears: int = _whole(1, 1, 64)
     asr: int = _whole(1, 1, 64)
-    llm: int = _whole(1, 1, 64)
-    tts: int = _whole(1, 1, 64)
+    llm: int = _whole(2, 1, 64)
+    tts: int = _whole(2, 1, 64)
 
 
 class Endpoint(Section):
@@ -116,7 +116,7 @@ class Endpoint(Section):
 
     onset_ms: int = _whole(96, 32, 500, _MS)
     pause_ms: int = _whole(96, 32, 500, _MS)
-    sure_ms: int = _whole(400, 32, 10_000, _MS)
+    sure_ms: int = _whole(352, 32, 10_000, _MS)
     unsure_ms: int = _whole(650, 32, 10_000, _MS)
     patient_ms: int = _whole(1200, 32, 10_000, _MS)
     unsure_at: float = _number(0.5, 0.0, 1.0)

@@ -265,5 +265,5 @@ def decode(payload: bytes | memoryview) -> Record:
     """
     try:
         return _decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # msgspec lets the latter two through
         raise RingError("garbled", f"A record of {len(payload)} bytes cannot be read: {error}.") from error

@@ -1,6 +1,5 @@
 """One running house for all tests that need the real models, and a person who talks to it."""
 
-import os
 import uuid
 from pathlib import Path
 

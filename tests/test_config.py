@@ -136,7 +136,7 @@ MISTAKES = [  # the file, the line of its only mistake, what is said of it
     ("[endpoint]\nunsure_ms = 400\nsure_ms = 500\n", 2,
      "endpoint.unsure_ms is 400; it must be more than endpoint.sure_ms, which is 500."),
     ("[endpoint]\n\npause_ms = 450", 3,
-     f"endpoint.sure_ms{DEFAULT} is 400; it must be more than endpoint.pause_ms, which is 450."),
+     f"endpoint.sure_ms{DEFAULT} is 352; it must be more than endpoint.pause_ms, which is 450."),
     ("[endpoint]\nunsure_at = 0.8", 2,
      f"endpoint.sure_at{DEFAULT} is 0.8; it must be more than endpoint.unsure_at, which is 0.8."),
     ("[budget]\ntotal_ms = 900\nshares = {endpoint = 400, asr = 100, llm = 180, tts = 90, playout = 30}", 3,

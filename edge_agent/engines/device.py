@@ -104,7 +104,7 @@ def onnx_session(
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise EngineError(
             "device.cuda",
-            "onnxruntime found the GPU but could not start its CUDA provider, which needs the CUDA and cuDNN libraries; "
+            "onnxruntime found the GPU but could not start its CUDA provider, which needs CUDA and cuDNN libraries; "
             'run ./install.sh --gpu again or set device = "auto".',
         )
     return session

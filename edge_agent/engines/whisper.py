@@ -36,9 +36,22 @@ _DENSE_LANGUAGES = (
     "am ar as bn bo el fa gu ha haw he hi hy ja ka kk km kn ko lo mk ml mn mr my ne pa ps sa sd si ta te tg th tk tt "
     "ur uz vi yi yo yue zh"
 )
-_LOOP_COMPRESSION = 2.4  # thresholds of Radford et al. 2022, section 4.5
+_UNSPACED_LANGUAGES = "zh ja yue th lo my km"
+_LOOP_COMPRESSION = 2.4  # this and the next two: Radford et al. 2022, section 4.5
 _DOUBTFUL_LOGPROB = -1.0
 _SILENCE_PROBABILITY = 0.6
+_GUESS_LOGPROB = (
+    -1.25
+)  # speech, single words at 10 dB included, stays above -1.0; noise, breath and music go down to -2.5
+_HINT_OF_SILENCE = 0.3  # speech stays below it, but for a few faint single words
+_UNSURE_LANGUAGE = 0.7  # noise is heard as Nynorsk or Welsh with less
+_UNSURE_LOGPROB = -0.8
+_CAPTIONS = frozenset(  # what the model learned to write under silence and music
+    {"thank you", "thank you very much", "thank you so much", "thanks for watching", "thank you for watching",
+     "please subscribe", "bye", "bye bye", "you"}
+)  # fmt: skip
+_FAINT_PEAK = 0.1  # fainter sound is raised to it
+_MOST_GAIN = 30.0
 _RETRY_BEAM = 5
 _SWITCH_ODDS = 8.0  # how much likelier another language must be before the conversation changes into it
 _QUIETEST_S = 0.3  # length of the gap that a cut looks for
@@ -93,6 +106,15 @@ class _Tokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Voice:
+    """What is known of a piece of speech before it is decoded."""
+
+    length_s: float
+    language: str
+    language_probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Attempt:
     """One decode of one window."""
 
@@ -100,6 +122,7 @@ class _Attempt:
     token_ids: list[int]
     avg_logprob: float
     no_speech_probability: float
+    voice: _Voice
     capped: bool
     window_s: float
 
@@ -110,11 +133,19 @@ class _Attempt:
 
     @property
     def looped(self) -> bool:
+        """Whether it ran into the cap or repeats itself."""
         return self.capped or self.compression_ratio > _LOOP_COMPRESSION
 
     @property
     def silent(self) -> bool:
-        return self.no_speech_probability > _SILENCE_PROBABILITY and self.avg_logprob < _DOUBTFUL_LOGPROB
+        """Whether the model wrote something about a sound that holds no speech."""
+        if self.no_speech_probability > _SILENCE_PROBABILITY:
+            caption = self.text.strip(" .!?,").lower().replace("-", " ") in _CAPTIONS
+            return caption or self.looped or self.avg_logprob < _DOUBTFUL_LOGPROB
+        if self.no_speech_probability > _HINT_OF_SILENCE:
+            unsure = self.voice.language_probability < _UNSURE_LANGUAGE and self.avg_logprob < _UNSURE_LOGPROB
+            return unsure or self.avg_logprob < _GUESS_LOGPROB
+        return False
 
 
 class WhisperEngine:
@@ -201,16 +232,11 @@ class WhisperEngine:
         Raises:
             EngineError: `whisper.language` for a language the model does not know, `whisper.run` when it fails.
         """
-        for code in (*allowed, *((language,) if language else ())):
-            if code not in self.languages:
-                known = "English only" if not self.multilingual else f"{len(self.languages)} languages"
-                raise EngineError(
-                    "whisper.language", f"The recognition model does not know {code!r} (it knows {known}); change it."
-                )
+        self._check_languages((*allowed, *((language,) if language else ())))
         parts: list[_Attempt] = []
         spoken, probability = language, 1.0
         retried = False
-        for piece in pieces(pcm):
+        for piece in pieces(raised(pcm)):
             context = previous_text if not parts else parts[-1].text
             if parts:
                 progress()
@@ -218,19 +244,29 @@ class WhisperEngine:
                 encoded, width_s = self._encode(piece, window_s)
                 if spoken is None:
                     spoken, probability = self._detect(encoded, allowed, previous_language)
-                attempt = self._decode(encoded, width_s, len(piece) / RATE_HZ, spoken, context, beam_size)
-                if retry and (attempt.looped or (attempt.avg_logprob < _DOUBTFUL_LOGPROB and not attempt.silent)):
+                voice = _Voice(len(piece) / RATE_HZ, spoken, probability)
+                attempt = self._decode(encoded, width_s, voice, context, beam_size)
+                if retry and not attempt.silent and (attempt.looped or attempt.avg_logprob < _DOUBTFUL_LOGPROB):
                     retried = True
                     progress()
-                    encoded, width_s = self._encode(piece, FULL_WINDOW_S)
-                    second = self._decode(encoded, width_s, len(piece) / RATE_HZ, spoken, "", _RETRY_BEAM)
+                    second = self._decode(*self._encode(piece, FULL_WINDOW_S), voice, "", _RETRY_BEAM)
                     attempt = min((second, attempt), key=lambda each: (each.looped, -each.avg_logprob))
             except RuntimeError as error:
                 raise EngineError(
                     "whisper.run", f"Recognition failed ({first_line(error)}); restart with a smaller model."
                 ) from error
             parts.append(attempt)
-        return _joined(parts, spoken or previous_language or "en", probability, retried)
+            if attempt.silent and language is None:  # noise says nothing about the language of what follows
+                spoken = None
+        return _joined(parts, previous_language or "en", retried)
+
+    def _check_languages(self, codes: Sequence[str]) -> None:
+        for code in codes:
+            if code not in self.languages:
+                known = "English only" if not self.multilingual else f"{len(self.languages)} languages"
+                raise EngineError(
+                    "whisper.language", f"The recognition model does not know {code!r} (it knows {known}); change it."
+                )
 
     def warm_up(self) -> None:
         """Decode a second of faint noise, so that the first utterance does not pay for allocations."""
@@ -254,15 +290,13 @@ class WhisperEngine:
         found = {token[2:-2]: float(p) for token, p in self._model.detect_language(encoded)[0]}
         return choose_language(found, allowed, previous)
 
-    def _decode(
-        self, encoded: object, window_s: float, length_s: float, language: str, context: str, beam_size: int
-    ) -> _Attempt:
-        tokenizer = self._tokenizer(language)
+    def _decode(self, encoded: object, window_s: float, voice: _Voice, context: str, beam_size: int) -> _Attempt:
+        tokenizer = self._tokenizer(voice.language)
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         if context.strip():
             prompt = [tokenizer.sot_prev, *tokenizer.encode(" " + context.strip())[-_PROMPT_TOKENS:], *prompt]
-        rate = _TOKENS_PER_S_DENSE if language in _DENSE_LANGUAGES.split() else _TOKENS_PER_S
-        cap = min(int(_SPARE_TOKENS + rate * length_s), _MOST_TOKENS // 2)
+        rate = _TOKENS_PER_S_DENSE if voice.language in _DENSE_LANGUAGES.split() else _TOKENS_PER_S
+        cap = min(int(_SPARE_TOKENS + rate * voice.length_s), _MOST_TOKENS // 2)
         result = self._model.generate(
             encoded,
             [prompt],
@@ -277,7 +311,7 @@ class WhisperEngine:
         # The score is the mean over the text; the end of text counts too (as in faster-whisper).
         logprob = result.scores[0] * len(ids) / (len(ids) + 1)
         text = tokenizer.decode(ids).strip()
-        return _Attempt(text, ids, float(logprob), float(result.no_speech_prob), len(ids) >= cap, window_s)
+        return _Attempt(text, ids, float(logprob), float(result.no_speech_prob), voice, len(ids) >= cap, window_s)
 
     def _tokenizer(self, language: str) -> _Tokenizer:
         if language not in self._tokenizers:
@@ -320,6 +354,12 @@ def pieces(pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return found
 
 
+def raised(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`pcm` with a peak of at least 0.1, at most 30 times as loud: Whisper's ears have a floor, and it misses whispers."""
+    peak = float(np.abs(pcm).max(initial=0.0))
+    return pcm * np.float32(min(_FAINT_PEAK / peak, _MOST_GAIN)) if 0.0 < peak < _FAINT_PEAK else pcm
+
+
 def choose_language(
     probabilities: Mapping[str, float], allowed: Sequence[str], previous: str | None
 ) -> tuple[str, float]:
@@ -336,24 +376,25 @@ def choose_language(
     return best, candidates[best] / total
 
 
-def _joined(parts: Sequence[_Attempt], language: str, probability: float, retried: bool) -> Transcription:
-    """One transcription of all pieces; pieces without speech add nothing to the text."""
-    if not parts:
-        return Transcription("", language, probability, 0.0, 1.0, 0.0, 0.0, retried, 0)
-    texts = ["" if part.silent else spoken_text(part.text) for part in parts]
-    glue = "" if language in {"zh", "ja", "yue", "th", "lo", "my", "km"} else " "
-    tokens = sum(len(part.token_ids) for part in parts)
-    weights = [len(part.token_ids) + 1 for part in parts]
+def _joined(parts: Sequence[_Attempt], default_language: str, retried: bool) -> Transcription:
+    """One transcription of all pieces; pieces without speech add nothing to it when others have speech."""
+    heard = [part for part in parts if not part.silent] or list(parts)
+    if not heard:
+        return Transcription("", default_language, 1.0, 0.0, 1.0, 0.0, 0.0, retried, 0)
+    voice = max(heard, key=lambda part: part.voice.length_s).voice
+    texts = ["" if part.silent else spoken_text(part.text) for part in heard]
+    glue = "" if voice.language in _UNSPACED_LANGUAGES.split() else " "
+    weights = [len(part.token_ids) + 1 for part in heard]
     return Transcription(
         text=glue.join(text for text in texts if text),
-        language=language,
-        language_probability=probability,
-        avg_logprob=float(np.average([part.avg_logprob for part in parts], weights=weights)),
-        no_speech_probability=min(part.no_speech_probability for part in parts),
-        compression_ratio=max(part.compression_ratio for part in parts),
+        language=voice.language,
+        language_probability=voice.language_probability,
+        avg_logprob=float(np.average([part.avg_logprob for part in heard], weights=weights)),
+        no_speech_probability=min(part.no_speech_probability for part in heard),
+        compression_ratio=max(part.compression_ratio for part in heard),
         window_s=max(part.window_s for part in parts),
         retried=retried,
-        tokens=tokens,
+        tokens=sum(len(part.token_ids) for part in heard),
     )
 
 

@@ -89,6 +89,7 @@ class Station:
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self._memories: list[SharedMemory] = []
+        self._notebooks: list[Notebook] = []
         control = ControlPage(
             self._attach(manifest.control), sessions=manifest.sessions, processes=len(manifest.processes)
         )
@@ -122,7 +123,9 @@ class Station:
         """
         if self.manifest.notebook is None:
             raise RingError("notebook", f"The plan gives {self.manifest.process} no notebook.")
-        return Notebook(self._attach(self.manifest.notebook), keep)
+        notebook = Notebook(self._attach(self.manifest.notebook), keep)
+        self._notebooks.append(notebook)
+        return notebook
 
     def orphaned(self, stirred: Sequence[int]) -> bool:
         """Whether the supervisor is gone: its end of the lifeline closed."""
@@ -136,5 +139,7 @@ class Station:
             reader.close()
         for writer in self.outlets.values():
             writer.close()
+        for notebook in self._notebooks:
+            notebook.close()
         for memory in self._memories:
             memory.close()

@@ -194,8 +194,14 @@ class Stage:
         small_s = max(SMALL_WINDOW_MIN_S, length_s + SMALL_WINDOW_PADDING_S)
         behind = [self._desk.typical_ms(stage) for stage in ("llm", "tts")]
         behind_ms = sum(one for one in behind if one is not None) + self._budget.shares["playout"]
-        gains = {SMALLER_WINDOW: self._predictor.saving_ms(usual_s, small_s)}
-        rungs = rungs_for("asr", watch.left_ms(), self._predictor.predict(usual_s), behind_ms, gains)
+        # What ends before the turn can be committed at all keeps nobody waiting.
+        endpoint = self._desk.config.endpoint
+        silence_ms = self._desk.config.budget.total_ms - watch.left_ms()
+        floor_ms = max(0.0, endpoint.sure_ms - silence_ms)
+        usual_ms = max(floor_ms, self._predictor.predict(usual_s))
+        small_ms = max(floor_ms, self._predictor.predict(small_s))
+        gains = {SMALLER_WINDOW: usual_ms - small_ms}
+        rungs = rungs_for("asr", watch.left_ms(), usual_ms, behind_ms, gains)
         watch.rungs.extend(rungs)
         return small_s if rungs else usual_s
 

@@ -4,8 +4,9 @@
 
 A committed transcript becomes a prompt, the prompt's beginning is in the KV cache from the turn before, and the reply
 leaves clause by clause as its tokens come. All sessions that are being answered take their next token in one
-evaluation. A reply ends at the token at which its epoch is over. While nobody waits, the history as it will be asked
-next time is evaluated in advance.
+evaluation. A reply ends at the token at which its epoch is over. While its first clause is being spoken a reply rests:
+the cores belong to the voice, and the clause will be heard for much longer than the rest takes. While nobody waits,
+the history as it will be asked next time is evaluated in advance.
 
 The records of a turn are held until its reply is complete. Sampling is seeded by the turn, so a successor that reads
 them again says the same, and whoever has some of it already passes over that.
@@ -15,11 +16,12 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edge_agent.catalog.entries import Chat
-from edge_agent.clock import ms_between, now_ns
+from edge_agent.clock import MS, ms_between, now_ns
 from edge_agent.dialogue.acknowledgement import acknowledgement
 from edge_agent.dialogue.clauses import ClauseSplitter
 from edge_agent.dialogue.history import History
@@ -29,13 +31,16 @@ from edge_agent.latency.budget import ACKNOWLEDGEMENT, GREEDY, SHORTER_CLAUSE, S
 from edge_agent.latency.prediction import Predictor
 from edge_agent.latency.stopwatch import Stamp, Stopwatch
 from edge_agent.records import Clause, Close, Commit, Drop, Heard, Open, Record, Transcript, decode, encode
+from edge_agent.workers.cores import free_cores
 from edge_agent.workers.learning import Learning
 from edge_agent.workers.loop import Desk
 
 FIRST_CLAUSE_TOKENS = 9  # of a natural first clause
 EAGER_CLAUSE_TOKENS = 5
 TYPICAL_PROMPT_TOKENS = 20  # not in the KV cache: what the user just said
-SHORTER_REPLY_FACTOR = 0.5
+SENTENCE_ENDS = ".!?\u3002\uff01\uff1f\u0964\u061f"  # Latin, CJK, Devanagari, Arabic
+REST_MAX_MS = 250  # for the voice to speak the first clause
+REST_SLICE_S = 0.002
 PREFILL_PATIENCE_MS = 2_500
 STEP_PATIENCE_MS = 1_500
 NOTES_KEPT = 96  # of each session: enough for any history that fits a context
@@ -55,8 +60,11 @@ class _Answer:
     max_tokens: int
     sampling: Sampling
     reply: Reply | None = None  # None until the prompt is evaluated
+    one_sentence: bool = False
     clauses: int = 0
     began_ns: int = 0
+    rest_until_ns: int = 0  # leave the cores to the voice until then
+    voice_began: bool = False
 
 
 @dataclass(slots=True)
@@ -229,8 +237,9 @@ class Stage:
             commit.epoch,
             watch,
             ClauseSplitter(transcript.language, eager=eager),
-            math.ceil(max_tokens * SHORTER_REPLY_FACTOR) if SHORTER_REPLY in rungs else max_tokens,
+            max_tokens,
             sampling,
+            one_sentence=SHORTER_REPLY in rungs,
         )
         if ACKNOWLEDGEMENT in rungs:
             phrase = acknowledgement(transcript.language, transcript.turn)
@@ -283,6 +292,7 @@ class Stage:
             prompt = self._engine.render(talk.history.messages())
             began_ns = now_ns()
             with self._desk.step(PREFILL_PATIENCE_MS + self._prefill.predict(len(prompt))):
+                self._engine.use_threads(self._threads())
                 evaluated = self._engine.prefill(slot, prompt, stop=lambda: self._over(answer))
             if self._over(answer):
                 return
@@ -294,10 +304,15 @@ class Stage:
             self._end(talk, f"llm: {error.code}")
 
     def _step(self, answering: Sequence[_Talk]) -> None:
-        replies = [talk.answer.reply for talk in answering if talk.answer is not None and talk.answer.reply is not None]
+        awake = [talk for talk in answering if talk.answer is not None and not self._resting(talk.answer)]
+        replies = [talk.answer.reply for talk in awake if talk.answer is not None and talk.answer.reply is not None]
+        if not replies:
+            time.sleep(REST_SLICE_S)
+            return
         with self._desk.step(STEP_PATIENCE_MS):
+            self._engine.use_threads(self._threads())
             self._engine.step(replies)
-        for talk in answering:
+        for talk in awake:
             answer = talk.answer
             if answer is None or answer.reply is None:
                 continue
@@ -305,8 +320,25 @@ class Stage:
                 answer.watch.stamp(Stamp.FIRST_TOKEN)
             for clause in answer.splitter.push(answer.reply.delta):
                 self._send(answer, clause, last=False)
+                if answer.one_sentence and clause.rstrip()[-1:] in SENTENCE_ENDS:
+                    answer.reply.end("stopped")
+                    answer.splitter.finish()
+                    break
             if answer.reply.finish:
                 self._finish(talk, answer)
+
+    def _threads(self) -> int:
+        return min(self._desk.config.threads.llm, free_cores())
+
+    def _resting(self, answer: _Answer) -> bool:
+        """Whether the voice is still at the first clause."""
+        if now_ns() >= answer.rest_until_ns:
+            return False
+        speaking = self._desk.busy("tts")
+        if answer.voice_began and not speaking:
+            answer.rest_until_ns = 0
+        answer.voice_began = answer.voice_began or speaking
+        return answer.rest_until_ns > 0
 
     def _finish(self, talk: _Talk, answer: _Answer) -> None:
         """The model has said all; the last clause goes out."""
@@ -339,6 +371,8 @@ class Stage:
             answer.watch,
         )
         self._desk.send("clauses", clause)
+        if not answer.clauses:
+            answer.rest_until_ns = now_ns() + REST_MAX_MS * MS
         answer.clauses += 1
 
     def _end(self, talk: _Talk, where: str) -> None:

@@ -132,6 +132,10 @@ class Desk:
         """Tell the stages in front how long this one usually takes."""
         self.station.process.store(ProcessWord.TYPICAL_NS, int(milliseconds * MS))
 
+    def busy(self, process: str) -> bool:
+        """Whether another stage is in the middle of a step."""
+        return self.station.of(process).load(ProcessWord.BUSY_SINCE_NS) > 0
+
     def typical_ms(self, process: str) -> float | None:
         """How long another stage usually takes; None while it has not said."""
         typical_ns = self.station.of(process).load(ProcessWord.TYPICAL_NS)
