@@ -173,6 +173,9 @@ class WhisperEngine:
         resolved = resolve(device, library="ctranslate2")
         arithmetic = {"cpu": "int8", "cuda": "float16"}[resolved] if compute_type == "auto" else compute_type
         library = load_library("faster_whisper")
+        if resolved == "cuda":
+            # CTranslate2 opens cuBLAS by name, and the wheel that brings it is on no library path.
+            load_library("onnxruntime").preload_dlls()
         try:
             loaded = library.WhisperModel(
                 str(model_dir), device=resolved, compute_type=arithmetic, cpu_threads=threads, num_workers=1

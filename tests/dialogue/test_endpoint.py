@@ -57,11 +57,11 @@ def test_whatever_the_detector_says_the_turn_ends_in_time(verdicts):
     for _ in range(20):
         machine.step(True)
     probability = 0.0
-    for silent in range(1, 100):
+    for _ in range(100):
         done = machine.step(False)
         if Action.ANNOUNCE in done or POLICY.ask_again(machine.silent_frames, PAUSE, probability):
             probability = verdicts.pop(0)
             machine.end_frames = POLICY.end_frames(probability)
         if Action.COMMIT in done:
             break
-    assert POLICY.sure_ms <= silent * FRAME_MS < POLICY.patient_ms + 2 * FRAME_MS
+    assert POLICY.sure_ms <= machine.silent_frames * FRAME_MS < POLICY.patient_ms + 2 * FRAME_MS
