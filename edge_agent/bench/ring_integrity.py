@@ -176,7 +176,7 @@ def _observe(ring: SharedMemory, process: ProcessControl, fd: int, score: Score,
             got += 1
             continue
         sleeper.prepare()
-        if observer.ready():
+        if observer.ready() or got + observer.lost >= records:  # the last look may have found that the rest is lost
             sleeper.stay_awake()
         elif not sleeper.sleep(STUCK_MS):
             raise BenchError("ring", f"The observer waited {STUCK_MS} ms: {got} records and {observer.lost} missed.")

@@ -7,11 +7,14 @@ A record begins with the nanosecond at which it was sent.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from struct import Struct
+from threading import Thread
 from typing import Any, Protocol
 
 from edge_agent.clock import now_ns
@@ -134,8 +137,21 @@ RECORDS: dict[str, Callable[..., Iterator[bytes]]] = {
 }
 
 
+def _end_with_parent() -> None:
+    """Not every transport notices that the sender was killed: then this process must not wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, name="parent", daemon=True).start()
+
+
 def latencies(transport: str, ends: tuple[Any, ...], results: Connection, count: int) -> None:
     """Receive `count` records and send back how many nanoseconds each was under way."""
+    _end_with_parent()
     records = RECORDS[transport](*ends)
     next(records)
     results.send_bytes(READY)
@@ -148,6 +164,7 @@ def latencies(transport: str, ends: tuple[Any, ...], results: Connection, count:
 
 def throughput(transport: str, ends: tuple[Any, ...], results: Connection, count: int) -> None:
     """Receive `count` records and send back the nanoseconds from the first's sending to the last's arrival."""
+    _end_with_parent()
     records = RECORDS[transport](*ends)
     next(records)
     results.send_bytes(READY)

@@ -120,7 +120,7 @@ def load_library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise EngineError(
-            "library.missing", f"The Python package {name} cannot be imported ({first_line(error)}); run ./install.sh."
+            "library.missing", f"The package {name} cannot be imported ({first_line(error)}); run ./install.sh."
         ) from error
 
 

@@ -40,12 +40,12 @@ CHUNK_TOKENS = 16
 Finish = Literal["", "end", "length", "stopped"]
 """Why a reply is over: not yet, the model ended its turn, a limit in tokens, or `stop` said so."""
 
-_WARNING = 3
+_COMPLAINTS = (3, 4)  # GGML_LOG_LEVEL_WARN and _ERROR; 5 continues any line
 _complaints: deque[str] = deque(maxlen=4)
 
 
 def _keep_complaint(level: int, text: bytes, _data: int | None) -> None:
-    if level >= _WARNING and text.strip():
+    if level in _COMPLAINTS and text.strip():
         _complaints.append(text.decode(errors="replace").strip())
 
 

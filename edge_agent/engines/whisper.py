@@ -7,8 +7,6 @@ per second stops and a second decode of the full window repairs.
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.engines.attempt import Attempt, Voice, spoken_text
 from edge_agent.engines.device import Device, first_line, load_library, release_memory, resolve
 from edge_agent.engines.mel import FRAMES_PER_S, HOP_SAMPLES, RATE_HZ, log_mel
 from edge_agent.errors import EngineError
@@ -37,26 +36,11 @@ _DENSE_LANGUAGES = (
     "ur uz vi yi yo yue zh"
 )
 _UNSPACED_LANGUAGES = "zh ja yue th lo my km"
-_LOOP_COMPRESSION = 2.4  # this and the next two: Radford et al. 2022, section 4.5
-_DOUBTFUL_LOGPROB = -1.0
-_SILENCE_PROBABILITY = 0.6
-_GUESS_LOGPROB = (
-    -1.25
-)  # speech, single words at 10 dB included, stays above -1.0; noise, breath and music go down to -2.5
-_HINT_OF_SILENCE = 0.3  # speech stays below it, but for a few faint single words
-_UNSURE_LANGUAGE = 0.7  # noise is heard as Nynorsk or Welsh with less
-_UNSURE_LOGPROB = -0.8
-_CAPTIONS = frozenset(  # what the model learned to write under silence and music
-    {"thank you", "thank you very much", "thank you so much", "thanks for watching", "thank you for watching",
-     "please subscribe", "bye", "bye bye", "you"}
-)  # fmt: skip
 _FAINT_PEAK = 0.1  # fainter sound is raised to it
 _MOST_GAIN = 30.0
 _RETRY_BEAM = 5
 _SWITCH_ODDS = 8.0  # how much likelier another language must be before the conversation changes into it
 _QUIETEST_S = 0.3  # length of the gap that a cut looks for
-_ANNOTATION = re.compile(r"[\[(\uff08【*♪♫][^\])\uff09】*♪♫]*[\])\uff09】*♪♫]?")
-_WORD = re.compile(r"\w")
 _SHORTEST_SAMPLES = 400  # one analysis window
 
 
@@ -103,49 +87,6 @@ class _Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
     def decode(self, tokens: list[int]) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Voice:
-    """What is known of a piece of speech before it is decoded."""
-
-    length_s: float
-    language: str
-    language_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One decode of one window."""
-
-    text: str
-    token_ids: list[int]
-    avg_logprob: float
-    no_speech_probability: float
-    voice: _Voice
-    capped: bool
-    window_s: float
-
-    @property
-    def compression_ratio(self) -> float:
-        raw = self.text.encode()
-        return len(raw) / len(zlib.compress(raw))
-
-    @property
-    def looped(self) -> bool:
-        """Whether it ran into the cap or repeats itself."""
-        return self.capped or self.compression_ratio > _LOOP_COMPRESSION
-
-    @property
-    def silent(self) -> bool:
-        """Whether the model wrote something about a sound that holds no speech."""
-        if self.no_speech_probability > _SILENCE_PROBABILITY:
-            caption = self.text.strip(" .!?,").lower().replace("-", " ") in _CAPTIONS
-            return caption or self.looped or self.avg_logprob < _DOUBTFUL_LOGPROB
-        if self.no_speech_probability > _HINT_OF_SILENCE:
-            unsure = self.voice.language_probability < _UNSURE_LANGUAGE and self.avg_logprob < _UNSURE_LOGPROB
-            return unsure or self.avg_logprob < _GUESS_LOGPROB
-        return False
 
 
 class WhisperEngine:
@@ -236,7 +177,7 @@ class WhisperEngine:
             EngineError: `whisper.language` for a language the model does not know, `whisper.run` when it fails.
         """
         self._check_languages((*allowed, *((language,) if language else ())))
-        parts: list[_Attempt] = []
+        parts: list[Attempt] = []
         spoken, probability = language, 1.0
         retried = False
         for piece in pieces(raised(pcm)):
@@ -247,9 +188,9 @@ class WhisperEngine:
                 encoded, width_s = self._encode(piece, window_s)
                 if spoken is None:
                     spoken, probability = self._detect(encoded, allowed, previous_language)
-                voice = _Voice(len(piece) / RATE_HZ, spoken, probability)
+                voice = Voice(len(piece) / RATE_HZ, spoken, probability)
                 attempt = self._decode(encoded, width_s, voice, context, beam_size)
-                if retry and not attempt.silent and (attempt.looped or attempt.avg_logprob < _DOUBTFUL_LOGPROB):
+                if retry and attempt.doubtful and not attempt.silent:
                     retried = True
                     progress()
                     second = self._decode(*self._encode(piece, FULL_WINDOW_S), voice, "", _RETRY_BEAM)
@@ -293,7 +234,7 @@ class WhisperEngine:
         found = {token[2:-2]: float(p) for token, p in self._model.detect_language(encoded)[0]}
         return choose_language(found, allowed, previous)
 
-    def _decode(self, encoded: object, window_s: float, voice: _Voice, context: str, beam_size: int) -> _Attempt:
+    def _decode(self, encoded: object, window_s: float, voice: Voice, context: str, beam_size: int) -> Attempt:
         tokenizer = self._tokenizer(voice.language)
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
         if context.strip():
@@ -314,7 +255,7 @@ class WhisperEngine:
         # The score is the mean over the text; the end of text counts too (as in faster-whisper).
         logprob = result.scores[0] * len(ids) / (len(ids) + 1)
         text = tokenizer.decode(ids).strip()
-        return _Attempt(text, ids, float(logprob), float(result.no_speech_prob), voice, len(ids) >= cap, window_s)
+        return Attempt(text, ids, float(logprob), float(result.no_speech_prob), voice, len(ids) >= cap, window_s)
 
     def _tokenizer(self, language: str) -> _Tokenizer:
         if language not in self._tokenizers:
@@ -358,7 +299,7 @@ def pieces(pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def raised(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`pcm` with a peak of at least 0.1, at most 30 times as loud: Whisper's ears have a floor, and it misses whispers."""
+    """`pcm` with a peak of at least 0.1, at most 30 times as loud: under its noise floor Whisper misses words."""
     peak = float(np.abs(pcm).max(initial=0.0))
     return pcm * np.float32(min(_FAINT_PEAK / peak, _MOST_GAIN)) if 0.0 < peak < _FAINT_PEAK else pcm
 
@@ -379,7 +320,7 @@ def choose_language(
     return best, candidates[best] / total
 
 
-def _joined(parts: Sequence[_Attempt], default_language: str, retried: bool) -> Transcription:
+def _joined(parts: Sequence[Attempt], default_language: str, retried: bool) -> Transcription:
     """One transcription of all pieces; pieces without speech add nothing to it when others have speech."""
     heard = [part for part in parts if not part.silent] or list(parts)
     if not heard:
@@ -399,9 +340,3 @@ def _joined(parts: Sequence[_Attempt], default_language: str, retried: bool) -> 
         retried=retried,
         tokens=sum(len(part.token_ids) for part in heard),
     )
-
-
-def spoken_text(text: str) -> str:
-    """`text` without descriptions of sounds ("[Music]", "(applause)", notes); empty when no word is left."""
-    plain = " ".join(_ANNOTATION.sub(" ", text).split())
-    return plain if _WORD.search(plain) else ""
