@@ -115,7 +115,7 @@ class Endpoint(Section):
     """When the user has begun, paused and finished: silences in milliseconds, turn detector probabilities."""
 
     onset_ms: int = _whole(96, 32, 500, _MS)
-    pause_ms: int = _whole(96, 32, 500, _MS)
+    pause_ms: int = _whole(64, 32, 500, _MS)
     sure_ms: int = _whole(352, 32, 10_000, _MS)
     unsure_ms: int = _whole(650, 32, 10_000, _MS)
     patient_ms: int = _whole(1200, 32, 10_000, _MS)

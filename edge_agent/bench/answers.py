@@ -173,7 +173,6 @@ def run(
     engine: LlamaEngine,
     chat: Chat,
     *,
-    examples: Sequence[tuple[str, str]] = (),
     questions: Path = QUESTIONS,
     progress: Callable[[float], None] = lambda _: None,
 ) -> AnswersReport:
@@ -182,7 +181,6 @@ def run(
     Args:
         engine: the model; slot 0 is used, and emptied at the end.
         chat: prompt, sampling and history, as the model's catalog entry has them.
-        examples: (user, assistant) pairs shown after the system prompt, likewise.
         questions: a file like questions.toml.
         progress: called with the share done, 0 to 1.
     """
@@ -191,7 +189,7 @@ def run(
     answers: dict[bool, list[Answer]] = {True: [], False: []}
     for singly in (True, False):
         for talk in conversations:
-            for answer in (_single if singly else _talk)(engine, chat, examples, talk):
+            for answer in (_single if singly else _talk)(engine, chat, talk):
                 answers[singly].append(answer)
                 progress(sum(map(len, answers.values())) / total)
     engine.forget(0)
@@ -203,7 +201,6 @@ def run_with_bar(
     chat: Chat,
     console: Console,
     *,
-    examples: Sequence[tuple[str, str]] = (),
     questions: Path = QUESTIONS,
 ) -> AnswersReport:
     """`run` with a progress bar on the console."""
@@ -212,7 +209,6 @@ def run_with_bar(
         return run(
             engine,
             chat,
-            examples=examples,
             questions=questions,
             progress=lambda share: bar.update(task, completed=share),
         )
@@ -240,26 +236,22 @@ def show(report: AnswersReport, console: Console) -> None:
                 console.print(f"[dim]{name}[/dim] {answer.asked} [red]{answer.reply}[/red]", highlight=False)
 
 
-def _single(
-    engine: LlamaEngine, chat: Chat, examples: Sequence[tuple[str, str]], talk: Sequence[Question]
-) -> Iterator[Answer]:
+def _single(engine: LlamaEngine, chat: Chat, talk: Sequence[Question]) -> Iterator[Answer]:
     for at, question in enumerate(talk):
         start = at
         while talk[start].follows:
             start -= 1
-        *_, answer = _talk(engine, chat, examples, (*talk[start:at], question))
+        *_, answer = _talk(engine, chat, (*talk[start:at], question))
         yield answer
 
 
-def _talk(
-    engine: LlamaEngine, chat: Chat, examples: Sequence[tuple[str, str]], talk: Sequence[Question]
-) -> Iterator[Answer]:
+def _talk(engine: LlamaEngine, chat: Chat, talk: Sequence[Question]) -> Iterator[Answer]:
     history = History(
         chat.system,
         max_exchanges=chat.history_exchanges,
         max_tokens=chat.history_tokens,
         count=engine.count,
-        examples=examples,
+        examples=chat.examples,
     )
     sampling = Sampling(chat.temperature, chat.top_p, chat.top_k, chat.repeat_penalty)
     before = ""

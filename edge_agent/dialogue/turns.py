@@ -87,7 +87,7 @@ class Timing:
 
     onset_frames: int = 3
     lapse_frames: int = 3
-    pause_frames: int = 3
+    pause_frames: int = 2
     limit_frames: int = 60_000 // FRAME_MS
 
 

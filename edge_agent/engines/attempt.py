@@ -11,12 +11,12 @@ import re
 import zlib
 from dataclasses import dataclass
 
-_LOOP_COMPRESSION = 2.4  # this and the next two: Radford et al. 2022, section 4.5
+_LOOP_COMPRESSION = 2.4  # with the log probability and the silence below: Radford et al. 2022, section 4.5
+_FAST_TOKENS_PER_S = 5.0  # hurried English; the sound handed in includes some silence
+_PHRASE_TOKENS = 4
 _DOUBTFUL_LOGPROB = -1.0
 _SILENCE_PROBABILITY = 0.6
-_GUESS_LOGPROB = (
-    -1.25
-)  # speech, single words at 10 dB included, stays above -1.0; noise, breath and music go down to -2.5
+_GUESS_LOGPROB = -1.25  # speech, single words at 10 dB included, stays above -1.0; breath goes down to -2.5
 _HINT_OF_SILENCE = 0.3  # speech stays below it, but for a few faint single words
 _UNSURE_LANGUAGE = 0.7  # noise is heard as Nynorsk or Welsh with less
 _UNSURE_LOGPROB = -0.8
@@ -74,7 +74,22 @@ class Attempt:
     @property
     def looped(self) -> bool:
         """Whether it ran into the cap or repeats itself."""
-        return self.capped or self.compression_ratio > _LOOP_COMPRESSION
+        return self.capped or self.compression_ratio > _LOOP_COMPRESSION or self._said_twice()
+
+    def _said_twice(self) -> bool:
+        """Whether a phrase stands twice in a row in more text than there was time for.
+
+        Without padding behind the speech Whisper says a short question twice, which compresses too little to show.
+        """
+        ids = self.token_ids
+        if len(ids) < _FAST_TOKENS_PER_S * self.voice.length_s:
+            return False
+        spans = range(_PHRASE_TOKENS, len(ids) // 2 + 1)
+        return any(
+            ids[at : at + span] == ids[at + span : at + 2 * span]
+            for span in spans
+            for at in range(len(ids) - 2 * span + 1)
+        )
 
     @property
     def doubtful(self) -> bool:

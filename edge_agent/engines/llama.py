@@ -122,7 +122,7 @@ class LlamaEngine:
             self._owned.close()
             raise
         self._slots = [_Slot() for _ in range(slots)]
-        self._threads = threads
+        self.threads = threads
 
     def _load(self, path: Path, *, use_gpu: bool) -> None:
         if not path.is_file():
@@ -289,8 +289,8 @@ class LlamaEngine:
 
     def use_threads(self, threads: int) -> None:
         """CPU threads of the evaluations that follow; takes no time of its own."""
-        if threads != self._threads:
-            self._threads = threads
+        if threads != self.threads:
+            self.threads = threads
             llama.llama_set_n_threads(self._context, threads, threads)
 
     def forget(self, slot: int) -> None:

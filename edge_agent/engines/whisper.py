@@ -2,7 +2,7 @@
 
 Whisper was trained on 30 s windows and faster-whisper always encodes 30 s. CTranslate2 encodes any length, so a short
 question needs a third of the work; what a short window costs is an occasional loop, which a cap on the tokens
-per second stops and a second decode of the full window repairs.
+per second stops and a second decode of a wider window repairs.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class WhisperEngine:
             previous_text: what was said just before; it biases spelling and names.
             window_s: seconds of features to encode; None takes max(10, length + 2).
             beam_size: 1 is greedy.
-            retry: whether a decode that looped or guessed may be repeated on the full window.
+            retry: whether a decode that looped or guessed may be repeated on a wider window with a beam of 5.
             progress: called before every decode after the first, each of which takes its own time.
 
         Raises:
@@ -193,7 +193,8 @@ class WhisperEngine:
                 if retry and attempt.doubtful and not attempt.silent:
                     retried = True
                     progress()
-                    second = self._decode(*self._encode(piece, FULL_WINDOW_S), voice, "", _RETRY_BEAM)
+                    wider_s = None if width_s < usual_window_s(voice.length_s) else FULL_WINDOW_S
+                    second = self._decode(*self._encode(piece, wider_s), voice, "", _RETRY_BEAM)
                     attempt = min((second, attempt), key=lambda each: (each.looped, -each.avg_logprob))
             except RuntimeError as error:
                 raise EngineError(
@@ -220,8 +221,8 @@ class WhisperEngine:
     def _encode(self, pcm: NDArray[np.float32], window_s: float | None) -> tuple[object, float]:
         """Encoder output and the seconds of features behind it. Behind the speech the features are zero."""
         length_s = len(pcm) / RATE_HZ
-        wanted_s = max(SHORTEST_WINDOW_S, length_s + PADDING_S) if window_s is None else max(window_s, length_s)
-        width = 2 * round(min(wanted_s, FULL_WINDOW_S) * FRAMES_PER_S / 2)
+        wanted_s = usual_window_s(length_s) if window_s is None else min(max(window_s, length_s), FULL_WINDOW_S)
+        width = 2 * round(wanted_s * FRAMES_PER_S / 2)
         heard = log_mel(np.pad(pcm, (0, HOP_SAMPLES)), bands=self._model.n_mels)[:, :width]
         window = np.zeros((1, self._model.n_mels, width), dtype=np.float32)
         window[0, :, : heard.shape[1]] = heard
@@ -272,6 +273,11 @@ class WhisperEngine:
             tokenizer.no_speech,
         )  # fmt: skip
         return sorted({*tokenizer.non_speech_tokens, *(token for token in control)})
+
+
+def usual_window_s(length_s: float) -> float:
+    """Seconds of features to encode for speech of `length_s`."""
+    return min(max(SHORTEST_WINDOW_S, length_s + PADDING_S), FULL_WINDOW_S)
 
 
 def pieces(pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:

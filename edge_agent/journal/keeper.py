@@ -53,6 +53,8 @@ _UNWRITABLE: dict[int | None, str] = {
     sqlite3.SQLITE_LOCKED: "another process is writing it",
     sqlite3.SQLITE_PROTOCOL: "another process is writing it",
     sqlite3.SQLITE_NOMEM: "there is no memory left",
+    sqlite3.SQLITE_CORRUPT: "a new file is damaged, too; check the disk",
+    sqlite3.SQLITE_NOTADB: "a new file is damaged, too; check the disk",
 }
 _CLASS = 0xFF  # the part of SQLite's error codes that names the class
 
@@ -189,12 +191,13 @@ class Keeper:
 
     def _write(self, entry: Entry) -> None:
         name = type(entry.record).__name__
+        store = self._ready()
         try:
-            placed = self._ready().write(entry)
+            placed = store.write(entry)
             why = "no conversation was opened in its slot"
         except (sqlite3.Error, OverflowError) as error:
             code = _code(error)
-            if code in _DAMAGED or code in _UNWRITABLE:
+            if code in _UNWRITABLE:
                 raise
             placed, why = False, str(error)
         if not placed:
@@ -208,14 +211,14 @@ class Keeper:
         self._retry_s = self._seconds() + RETRY_S
         if self._trouble:
             return  # it was said
-        self._trouble = _UNWRITABLE.get(_code(error), str(error))
+        reason, detail = _UNWRITABLE.get(_code(error)), str(error).rstrip(".")
+        self._trouble = reason or detail
         self._trouble_since_ms = self._clock.wall_ms()
         log.error(
-            "the journal %s cannot be written: %s (%s). Conversations go on; up to %.3g MB of records wait in memory, "
+            "the journal %s cannot be written: %s. Conversations go on; up to %.3g MB of records wait in memory, "
             "more are lost. Make room or make it writable: it is tried again every %.0f s",
             self._path,
-            self._trouble,
-            error,
+            f"{reason} ({detail})" if reason else detail,
             self._backlog_bytes / 1e6,
             RETRY_S,
         )

@@ -130,7 +130,11 @@ def connect(path: Path) -> sqlite3.Connection:
     _make_private(path)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only heeded before there is a table
+        version = version_of(connection)
+        if version > VERSION:
+            raise newer(path, version)
+        if version == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only heeded before there is a table
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -126,7 +126,7 @@ class TurnRows:
             " UNION ALL SELECT revision FROM traces WHERE (conversation, turn, words) = (?1, ?2, 0))",
             *key,
         )
-        if False:
+        if highest is not None and highest > record.revision:
             return
         self._forget_clauses(key, record.revision)
         self._connection.execute(_CLAUSE, (*key, record.index, record.revision, said_ms, record.text, record.answer))

@@ -46,6 +46,7 @@ class Manifest(msgspec.Struct, frozen=True):
         notebook: descriptor of its notebook, or None.
         lifeline: read end of a pipe that the supervisor holds open as long as it lives; -1 in its own process.
         supervisor: process id of the supervisor.
+        nice: how far the process stands back for the others, as nice(2).
         config: the configuration as JSON.
         models: what each engine opens, by its role.
         chat: how the language model is prompted and sampled, as JSON.
@@ -62,6 +63,7 @@ class Manifest(msgspec.Struct, frozen=True):
     notebook: int | None
     lifeline: int
     supervisor: int
+    nice: int
     config: str
     models: dict[str, str]
     chat: str

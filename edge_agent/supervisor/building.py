@@ -73,6 +73,7 @@ class Building:
             notebook.fd if notebook is not None else None,
             self.lifeline,
             os.getpid(),
+            next((row.nice for row in plan.PROCESSES if row.name == process), 0),
             self._config.to_json(),
             self._models.opens,
             self._models.chat.model_dump_json(),

@@ -29,6 +29,7 @@ class ProcessRow:
         stale_ms: a heartbeat older than this, outside a step that asked for more patience, means that it hangs.
         loading_s: how long it may take to load its models.
         notebook: bytes for what it must still know after it was killed; 0 for nothing.
+        nice: how far it stands back for the others, as nice(2).
     """
 
     name: str
@@ -36,6 +37,7 @@ class ProcessRow:
     stale_ms: int
     loading_s: int
     notebook: int
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ PROCESSES = (
     ProcessRow("asr", "edge_agent.workers.asr", stale_ms=1_200, loading_s=120, notebook=64 * KIB),
     ProcessRow("llm", "edge_agent.workers.llm", stale_ms=1_500, loading_s=300, notebook=MIB),
     ProcessRow("tts", "edge_agent.workers.tts", stale_ms=1_200, loading_s=120, notebook=0),
-    ProcessRow("journal", "edge_agent.workers.journal", stale_ms=5_000, loading_s=30, notebook=0),
+    ProcessRow("journal", "edge_agent.workers.journal", stale_ms=5_000, loading_s=30, notebook=0, nice=10),
 )
 
 RINGS = (

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edge_agent.catalog.entries import Chat
@@ -101,6 +101,8 @@ class Stage:
         self._token = Predictor("llm token", path.stem, config.devices.llm, base_ms=0, slope_ms=12)
         self._learning = Learning(desk, (self._prefill, self._token), (TYPICAL_PROMPT_TOKENS, FIRST_CLAUSE_TOKENS))
         self._talks: dict[int, _Talk] = {}
+        self._blank = set(range(1, slots))  # slots that no conversation was prepared in yet
+        self._empty(0)
         self._notebook = desk.station.notebook(self._notes_to_keep)
         for note in self._notebook.notes():
             self._recall(note)
@@ -183,7 +185,7 @@ class Stage:
         if talk is not None and talk.answer is not None:
             self._end(talk, "llm: the conversation was closed")
         self._desk.inlets["transcripts"].free(slot)
-        self._engine.forget(slot)
+        self._blank.discard(slot)
         if isinstance(record, Open):
             talk = self._talks[slot] = self._talk(record)
             talk.done = self._desk.session(slot).committed.turn
@@ -191,6 +193,15 @@ class Stage:
             talk.cold = True
         else:
             self._notebook.add(encode(record))
+            self._empty(slot)
+
+    def _empty(self, slot: int, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let a slot hold nothing but what every conversation begins with."""
+        settings = Open(slot, "")
+        with self._desk.step(PREFILL_PATIENCE_MS):
+            self._engine.use_threads(self._threads())
+            prompt = self._engine.render(self._talk(settings).history.messages(), add_generation_prompt=False)
+            self._engine.prefill(slot, prompt, stop=stop)
 
     def _heard(self, talk: _Talk, record: Heard) -> None:
         if any(exchange.turn == record.turn for exchange in talk.history.records()[-1:]):
@@ -292,11 +303,14 @@ class Stage:
             prompt = self._engine.render(talk.history.messages())
             began_ns = now_ns()
             with self._desk.step(PREFILL_PATIENCE_MS + self._prefill.predict(len(prompt))):
-                self._engine.use_threads(self._threads())
+                self._engine.use_threads(self._threads(looks=6))
                 evaluated = self._engine.prefill(slot, prompt, stop=lambda: self._over(answer))
             if self._over(answer):
                 return
-            self._learning.learn(self._prefill, evaluated, ms_between(began_ns, now_ns()))
+            took_ms = ms_between(began_ns, now_ns())
+            threads = self._engine.threads
+            log.debug("%d of %d tokens, %.0f ms, %d threads", evaluated, len(prompt), took_ms, threads)
+            self._learning.learn(self._prefill, evaluated, took_ms)
             answer.reply = self._engine.begin(slot, answer.sampling, max_tokens=answer.max_tokens)
             answer.began_ns = now_ns()
         except EngineError as error:
@@ -327,8 +341,8 @@ class Stage:
             if answer.reply.finish:
                 self._finish(talk, answer)
 
-    def _threads(self) -> int:
-        return min(self._desk.config.threads.llm, free_cores())
+    def _threads(self, looks: int = 1) -> int:
+        return free_cores(self._desk.config.threads.llm, looks)
 
     def _resting(self, answer: _Answer) -> bool:
         """Whether the voice is still at the first clause."""
@@ -404,14 +418,17 @@ class Stage:
         for slot, talk in self._talks.items():
             if not talk.cold:
                 continue
-            talk.cold = False
-            known = talk.history.messages()
-            if not known:
-                continue
+            talk.cold = False  # unless it is broken off
+            known = talk.history.prompt("")
             inlet = self._desk.inlets["transcripts"]
             with self._desk.step(PREFILL_PATIENCE_MS):
-                prompt = self._engine.render(known, add_generation_prompt=False)
+                self._engine.use_threads(self._threads())
+                prompt = self._engine.render(known, unfinished=True)
                 self._engine.prefill(slot, prompt, stop=inlet.reader.ready)
+            talk.cold = self._engine.tokens_in(slot) < len(prompt)
+            return True
+        if self._blank:
+            self._empty(self._blank.pop(), stop=self._desk.inlets["transcripts"].reader.ready)
             return True
         return False
 

@@ -251,6 +251,7 @@ def main(arguments: Sequence[str]) -> int:
     with os.fdopen(int(fd), "rb") as source:
         manifest = msgspec.json.decode(source.read(), type=Manifest)
     _die_with_parent(manifest.supervisor)
+    os.nice(manifest.nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the supervisor ends us in order
     station = Station(manifest)
     desk = Desk(station)

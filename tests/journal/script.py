@@ -99,15 +99,17 @@ def query(path, statement, *values):
 def content(path):
     """All that a journal says, without the numbers of its rows."""
     of = "JOIN conversations ON conversations.id = conversation ORDER BY name, turn"
-    turns = (
-        "name, turn, revision, said_ms, transcript, turns.language, confidence, committed_revision, heard, heard_complete"
+    turns = "name, turn, revision, said_ms, transcript, turns.language, confidence, committed_revision, heard"
+    traces = "name, turn, revision, said_ms, rank, words, budget_ms, breach, cancelled, rungs, " + ", ".join(
+        STAGE_COLUMNS
     )
-    traces = "name, turn, revision, said_ms, rank, words, budget_ms, breach, cancelled, rungs, " + ", ".join(STAGE_COLUMNS)
     conversations = "name, conversations.slot, language, instructions, opened_ms, ended_ms, ended_by"
     return {
         "conversations": query(path, f"SELECT {conversations} FROM conversations ORDER BY name"),
-        "turns": query(path, f"SELECT {turns} FROM turns {of}"),
-        "clauses": query(path, f"SELECT name, turn, position, revision, said_ms, text, answer FROM clauses {of}, position"),
+        "turns": query(path, f"SELECT {turns}, heard_complete FROM turns {of}"),
+        "clauses": query(
+            path, f"SELECT name, turn, position, revision, said_ms, text, answer FROM clauses {of}, position"
+        ),
         "traces": query(path, f"SELECT {traces} FROM traces {of}"),
         "outages": query(path, "SELECT reason, lost FROM outages ORDER BY id"),
     }

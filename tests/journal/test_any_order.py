@@ -90,6 +90,19 @@ def unanswered(turn, name, slot):
     ]
 
 
+def overtaken(turn, name, slot):
+    """What had been answered in advance was not all that the user said, and then the answer failed."""
+    return [*revised(turn, name, slot)[:4], (CLAUSES, drop(turn, "llm: engine.decode", 1, slot))]
+
+
+def restarted(turn, name, slot):
+    """The language model was killed in the middle of the reply; its successor's is shorter."""
+    first = [(CLAUSES, clause(turn, index, f"First {index}. ", slot=slot)) for index in range(3)]
+    second = [(CLAUSES, clause(turn, index, f"Second {index}. ", slot=slot, last=index == 1)) for index in range(2)]
+    before = [one for one in answered(turn, name, slot) if one[0] != CLAUSES]
+    return [*before[:2], *first, *second, *before[2:]]
+
+
 def untraced(turn, name, slot):
     """The frontend died before it could write the trace."""
     return unanswered(turn, name, slot)[:-1]
@@ -100,10 +113,13 @@ def left(turn, name, slot):
     return [(TRANSCRIPTS, said(turn, "and then", slot=slot))]
 
 
-KINDS = (plain, revised, coughed, faded, mumbled, interrupted, unanswered, untraced, left)
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # hundreds of files that are synchronized
+KINDS = (plain, revised, coughed, faded, mumbled, interrupted, unanswered, overtaken, untraced, left)
 
 kinds = st.lists(st.sampled_from(KINDS), max_size=5)
-houses = st.lists(st.lists(kinds, min_size=1, max_size=3), min_size=1, max_size=2)  # slots, conversations, turns
+houses = st.lists(
+    st.lists(st.lists(st.sampled_from((*KINDS, restarted)), max_size=5), min_size=1, max_size=3), min_size=1, max_size=2
+)  # slots, conversations, turns
 
 
 def play(house):
@@ -144,22 +160,22 @@ def shuffle(data, rings):
     read = []
     while left_over:
         name = data.draw(st.sampled_from(sorted(left_over)))
-        for _ in range(data.draw(st.integers(1, 6))):
-            if left_over[name]:
-                read.append((name, left_over[name].pop(0)))
+        count = data.draw(st.integers(1, 6))
+        read += [(name, record) for record in left_over[name][:count]]
+        left_over[name] = left_over[name][count:]
         if not left_over[name]:
             del left_over[name]
     return read
 
 
 def same_journal(first, second):
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         for name, records in (("first", first), ("second", second)):
             write(Path(folder) / name, records)
         assert content(Path(folder) / "second") == content(Path(folder) / "first")
 
 
-relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 
 
 @relaxed
