@@ -38,6 +38,7 @@ from edge_agent.workers.learning import Learning
 from edge_agent.workers.loop import Desk, settings_in
 
 BYTES_PER_S = CAPTURE_RATE_HZ * 2
+EXPECTED_AT = 0.8  # probability from which a detected language is certain
 SPEECH_MAX_BYTES = 130 * BYTES_PER_S
 SMALL_WINDOW_S = 8.0  # word error rate 0.018 where the usual window has 0.017; with 6 s it is 0.065
 PATIENCE_MS = 1_300  # on top of twice the predicted duration
@@ -72,6 +73,7 @@ class Stage:
         self._notebook = desk.station.notebook(lambda notes: [encode(one) for one in settings_in(notes).values()])
         self._settings = settings_in(self._notebook.notes())
         self._languages: dict[int, str] = {}  # what each conversation is held in
+        self._expected: dict[int, str | None] = {}  # the same, when it was certain twice running
 
     def handle(self, record: Record) -> None:
         """See `loop.Stage`."""
@@ -91,6 +93,7 @@ class Stage:
             self._notebook.add(encode(record))
             self._settings.pop(slot, None)
             self._languages.pop(slot, None)
+            self._expected.pop(slot, None)
             if isinstance(record, Open):
                 self._settings[slot] = record
         self._desk.send("transcripts", record)
@@ -149,6 +152,8 @@ class Stage:
         watch.stamp(Stamp.ASR_DONE)
         utterance.text, utterance.watch = heard.text, watch
         if heard.text:
+            sure = heard.language_probability >= EXPECTED_AT
+            self._expected[slot] = heard.language if sure and self._languages.get(slot) == heard.language else None
             self._languages[slot] = heard.language
         transcript = Transcript(
             slot,
@@ -170,6 +175,7 @@ class Stage:
                 pcm,
                 language=self._language(slot),
                 previous_language=self._languages.get(slot),
+                expected_language=self._expected.get(slot),
                 window_s=window_s,
                 progress=lambda: self._desk.station.process.begin(FULL_DECODE_MS * 1_000_000),
             )

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 from edge_agent.dialogue.turns import FRAME_MS, TABLE, Action, Event, State, Timing, TurnMachine
 
 OPEN, ANNOUNCE, REVISE, COMMIT = Action.OPEN, Action.ANNOUNCE, Action.REVISE, Action.COMMIT
+TIMING = Timing(onset_frames=3, lapse_frames=3, pause_frames=3)  # whatever the defaults are
 MINUTE = 60_000 // FRAME_MS
 
 timings = st.builds(
@@ -36,7 +38,7 @@ def play(machine, sequence, end_frames=13):
 
 
 def actions(sequence, end_frames=13, timing=None):
-    return [action for _, action in play(TurnMachine(timing or Timing()), sequence, end_frames)]
+    return [action for _, action in play(TurnMachine(timing or TIMING), sequence, end_frames)]
 
 
 @given(timings, runs, st.integers(1, 60))
@@ -55,7 +57,7 @@ def test_every_pair_in_the_table_can_be_reached():
             return event
 
     for onset_frames in (1, 3):
-        timing = Timing(onset_frames=onset_frames, limit_frames=40)
+        timing = replace(TIMING, onset_frames=onset_frames, limit_frames=40)
         play(Watched(timing), frames(2, 1, 2, 4, 1, 20, 5, 5, 5, 20, 50, 20), end_frames=13)
         play(Watched(timing), frames(40), end_frames=13)
         play(Watched(timing), frames(34, 20), end_frames=13)
@@ -107,11 +109,11 @@ def test_nobody_holds_the_floor_for_ever(timing, voicing, end_frames):
 
 
 def test_a_question_is_opened_announced_and_committed_once():
-    assert play(TurnMachine(Timing()), frames(30, 40)) == [(2, OPEN), (32, ANNOUNCE), (42, COMMIT)]
+    assert play(TurnMachine(TIMING), frames(30, 40)) == [(2, OPEN), (32, ANNOUNCE), (42, COMMIT)]
 
 
 def test_an_hour_of_silence_changes_nothing():
-    machine, fresh = TurnMachine(Timing()), TurnMachine(Timing())
+    machine, fresh = TurnMachine(TIMING), TurnMachine(TIMING)
     assert play(machine, [False] * (60 * MINUTE)) == []
     assert machine.state is State.QUIET
     assert play(machine, frames(30, 40)) == play(fresh, frames(30, 40))
@@ -132,7 +134,7 @@ def test_speech_with_holes_in_its_onset_opens_one_turn():
 
 
 def test_the_frames_of_the_onset_are_counted_for_the_pre_roll():
-    machine = TurnMachine(Timing())
+    machine = TurnMachine(TIMING)
     for voiced in frames(0, 50, 1, 2, 1, 1, 1):
         opened = OPEN in machine.step(voiced)
     assert opened
@@ -140,7 +142,7 @@ def test_the_frames_of_the_onset_are_counted_for_the_pre_roll():
 
 
 def test_the_first_frame_may_be_enough():
-    assert play(TurnMachine(Timing(onset_frames=1)), frames(1, 20))[0] == (0, OPEN)
+    assert play(TurnMachine(replace(TIMING, onset_frames=1)), frames(1, 20))[0] == (0, OPEN)
 
 
 def test_a_pause_is_announced_once_however_long_it_is():
@@ -161,20 +163,20 @@ def test_going_on_in_the_last_moment_is_no_end():
 
 
 def test_the_policy_may_shorten_the_wait_below_what_has_passed():
-    machine = TurnMachine(Timing())
+    machine = TurnMachine(TIMING)
     assert [action for _, action in play(machine, frames(30, 20), end_frames=38)] == [OPEN, ANNOUNCE]
     machine.end_frames = 13
     assert machine.step(False) == (COMMIT,)
 
 
 def test_whoever_never_stops_is_answered_at_the_limit():
-    limit = Timing().limit_frames
-    done = play(TurnMachine(Timing()), [True] * (limit + 3))
+    limit = TIMING.limit_frames
+    done = play(TurnMachine(TIMING), [True] * (limit + 3))
     assert done == [(2, OPEN), (limit - 1, ANNOUNCE), (limit - 1, COMMIT), (limit + 2, OPEN)]
 
 
 def test_the_limit_in_a_pause_does_not_announce_it_again():
-    timing = Timing(limit_frames=36)
+    timing = replace(TIMING, limit_frames=36)
     assert play(TurnMachine(timing), frames(30, 40)) == [(2, OPEN), (32, ANNOUNCE), (35, COMMIT)]
     assert play(TurnMachine(timing), frames(30, 5, 20))[:3] == [(2, OPEN), (32, ANNOUNCE), (35, COMMIT)]
 
@@ -185,7 +187,7 @@ def test_the_table_names_every_state_and_event():
 
 
 def test_a_minute_of_speech_takes_milliseconds():
-    machine, sequence = TurnMachine(Timing()), frames(*[20, 5] * (MINUTE // 25))
+    machine, sequence = TurnMachine(TIMING), frames(*[20, 5] * (MINUTE // 25))
     best = 1.0
     for _ in range(5):
         began = time.perf_counter()
