@@ -18,6 +18,7 @@ HOP_SAMPLES = 160  # 10 ms
 FRAMES_PER_S = RATE_HZ // HOP_SAMPLES
 
 _FFT_SAMPLES = 400  # 25 ms
+_BLOCK_FRAMES = 32  # at a time: what lies between stays in the cache, and malloc asks the system for no pages
 _FLOOR = 1e-10  # power below which the logarithm is cut
 _RANGE = 8.0  # decades kept below the loudest value
 _KNEE_HZ, _KNEE_MEL = 1000.0, 15.0  # Slaney: linear below, logarithmic above
@@ -37,9 +38,12 @@ def log_mel(pcm: NDArray[np.floating[Any]], *, bands: int = 80) -> NDArray[np.fl
     """
     padded = np.pad(pcm, _FFT_SAMPLES // 2, mode="reflect")
     windows = sliding_window_view(padded, _FFT_SAMPLES)[::HOP_SAMPLES][: len(pcm) // HOP_SAMPLES]
-    spectrum = np.fft.rfft(windows * _hann().astype(pcm.dtype))
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    decades = np.log10(np.maximum(_filters(bands).astype(pcm.dtype) @ power.T, _FLOOR))
+    hann, filters = _hann().astype(pcm.dtype), _filters(bands).astype(pcm.dtype)
+    decades = np.empty((bands, len(windows)), dtype=pcm.dtype)
+    for at in range(0, len(windows), _BLOCK_FRAMES):
+        spectrum = np.fft.rfft(windows[at : at + _BLOCK_FRAMES] * hann)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        decades[:, at : at + _BLOCK_FRAMES] = np.log10(np.maximum(filters @ power.T, _FLOOR))
     features = (np.maximum(decades, decades.max() - _RANGE) + 4.0) / 4.0
     return np.ascontiguousarray(features, dtype=np.float32)
 

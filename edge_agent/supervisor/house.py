@@ -78,7 +78,8 @@ class House:
     def _log_folder(self) -> Path:
         folder = self.config.state_dir / "logs"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for private in (self.config.state_dir, folder):  # conversations are nobody else's business
+                private.mkdir(parents=True, exist_ok=True, mode=0o700)
             for row in plan.PROCESSES:
                 path = folder / f"{row.name}.log"
                 if path.exists() and path.stat().st_size > LOG_KEEP_BYTES:

@@ -43,7 +43,7 @@ REST_MAX_MS = 250  # for the voice to speak the first clause
 REST_SLICE_S = 0.002
 PREFILL_PATIENCE_MS = 2_500
 STEP_PATIENCE_MS = 1_500
-NOTES_KEPT = 96  # of each session: enough for any history that fits a context
+NOTES_A_TURN = 3  # what was said, that it was dealt with, what was heard of the reply
 SPEECHLESS = "Sorry, I don't know what to say to that."
 
 log = logging.getLogger("edge_agent.llm")
@@ -111,10 +111,11 @@ class Stage:
 
     def _note(self, talk: _Talk, record: Record) -> None:
         note = encode(record)
+        self._notebook.add(note)
         talk.notes.append(note)
         # The first note is the conversation's opening, which stays.
-        del talk.notes[1 : max(1, len(talk.notes) - NOTES_KEPT)]
-        self._notebook.add(note)
+        kept = NOTES_A_TURN * (self._chat.history_exchanges + 2)
+        del talk.notes[1 : max(1, len(talk.notes) - kept)]
 
     def _notes_to_keep(self, _: Sequence[bytes]) -> Sequence[bytes]:
         return [note for talk in self._talks.values() for note in talk.notes]
@@ -211,16 +212,13 @@ class Stage:
     def _committed(self, talk: _Talk, commit: Commit) -> None:
         transcript = talk.transcript
         if transcript is None or (transcript.turn, transcript.revision) != (commit.turn, commit.revision):
-            if commit.turn > talk.done:
-                where = "llm: no transcript of what was committed"
-                drop = Drop(commit.session, commit.turn, commit.revision, where, True, commit.watch)
-                self._desk.send("clauses", drop)
+            again = commit.turn <= talk.done  # ears died before it could note that this turn was committed
+            where = "llm: answered before" if again else "llm: no transcript of what was committed"
+            self._desk.send("clauses", Drop(commit.session, commit.turn, commit.revision, where, True, commit.watch))
             return
         talk.transcript = None
         if talk.answer is not None:
             self._end(talk, "llm: interrupted")
-        if commit.turn <= talk.done:
-            return
         talk.answer = self._plan(talk, transcript, commit)
 
     # Answers

@@ -210,7 +210,8 @@ class _Loop:
         times = process.load(ProcessWord.RESUMED_TIMES) if process.load(ProcessWord.RESUMED_AT) == position else 0
         if inlet.reader.ready() and times >= RESUME_MAX:
             log.error("started %d times at position %d of %s: that turn is given up", times, position, inlet.name)
-            self._skip_to = {name: one.reader.newest() for name, one in self._desk.inlets.items()}
+            # Who passes turns on gives up all that it was sent of them; who only writes down, this one record.
+            self._skip_to = {inlet.name: inlet.reader.newest() if self._station.outlets else position + 1}
             times = 0
         process.store(ProcessWord.RESUMED_AT, position)
         process.store(ProcessWord.RESUMED_TIMES, times + 1 if inlet.reader.ready() else 0)
