@@ -75,6 +75,7 @@ class _Talk:
     transcript: Transcript | None = None
     answer: _Answer | None = None
     done: int = 0  # last turn whose reply was complete or cut
+    done_revision: int = 0
     cold: bool = True  # the history is not in the KV cache as it stands
     notes: list[bytes] = field(default_factory=list)
 
@@ -135,7 +136,7 @@ class Stage:
         if isinstance(record, Transcript) and record.turn > talk.done:
             talk.history.begin(record.text, turn=record.turn)
         elif isinstance(record, Clause):
-            talk.done = max(talk.done, record.turn)
+            talk.done, talk.done_revision = record.turn, record.revision
         elif isinstance(record, Heard):
             self._heard(talk, record)
 
@@ -212,7 +213,9 @@ class Stage:
     def _committed(self, talk: _Talk, commit: Commit) -> None:
         transcript = talk.transcript
         if transcript is None or (transcript.turn, transcript.revision) != (commit.turn, commit.revision):
-            again = commit.turn <= talk.done  # ears died before it could note that this turn was committed
+            if commit.turn < talk.done or (commit.turn, commit.revision) == (talk.done, talk.done_revision):
+                return  # read again after a death; its reply is on its way
+            again = commit.turn == talk.done  # ears died before it could note that this turn was committed
             where = "llm: answered before" if again else "llm: no transcript of what was committed"
             self._desk.send("clauses", Drop(commit.session, commit.turn, commit.revision, where, True, commit.watch))
             return
@@ -403,9 +406,20 @@ class Stage:
         """The turn is dealt with: note it, let go of its records."""
         transcript = answer.transcript
         talk.answer = None
-        talk.done = transcript.turn
+        talk.done, talk.done_revision = transcript.turn, transcript.revision
         self._note(talk, transcript)
-        end = Clause(transcript.session, transcript.turn, 0, 0, 0, "", True, True, transcript.language, answer.watch)
+        end = Clause(
+            transcript.session,
+            transcript.turn,
+            transcript.revision,
+            0,
+            0,
+            "",
+            True,
+            True,
+            transcript.language,
+            answer.watch,
+        )
         self._note(talk, end)
         inlet = self._desk.inlets["transcripts"]
         inlet.free(transcript.session)
