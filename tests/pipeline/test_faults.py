@@ -63,7 +63,7 @@ def test_a_worker_that_never_stays_alive_ends_the_house_with_its_last_words(tmp_
     config = configuration(tmp_path, devices={"tts": "cuda"})
     with pytest.raises(SupervisorError, match="tts ended 5 times in a row") as caught, House(config):
         pass
-    assert "CUDA" in str(caught.value)
+    assert "cuda" in str(caught.value)
 
 
 def test_a_missing_model_names_the_command_that_gets_it(tmp_path):
