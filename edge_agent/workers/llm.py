@@ -18,22 +18,21 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from edge_agent.catalog.entries import Chat
 from edge_agent.clock import MS, ms_between, now_ns
 from edge_agent.dialogue.acknowledgement import acknowledgement
 from edge_agent.dialogue.clauses import ClauseSplitter
-from edge_agent.dialogue.history import History
-from edge_agent.engines.llama import LlamaEngine, Reply, Sampling
+from edge_agent.engines.llama import LlamaEngine, Sampling
 from edge_agent.errors import EngineError
 from edge_agent.latency.budget import ACKNOWLEDGEMENT, GREEDY, SHORTER_CLAUSE, SHORTER_REPLY, Budget, rungs_for
 from edge_agent.latency.prediction import Predictor
 from edge_agent.latency.stopwatch import Stamp, Stopwatch
-from edge_agent.records import Clause, Close, Commit, Drop, Heard, Open, Record, Transcript, decode, encode
+from edge_agent.records import Clause, Close, Commit, Drop, Heard, Open, Record, Transcript
 from edge_agent.workers.cores import free_cores
 from edge_agent.workers.learning import Learning
 from edge_agent.workers.loop import Desk
+from edge_agent.workers.talks import Answer, Talk, Talks
 
 FIRST_CLAUSE_TOKENS = 9  # of a natural first clause
 EAGER_CLAUSE_TOKENS = 5
@@ -43,41 +42,9 @@ REST_MAX_MS = 250  # for the voice to speak the first clause
 REST_SLICE_S = 0.002
 PREFILL_PATIENCE_MS = 2_500
 STEP_PATIENCE_MS = 1_500
-NOTES_A_TURN = 3  # what was said, that it was dealt with, what was heard of the reply
 SPEECHLESS = "Sorry, I don't know what to say to that."
 
 log = logging.getLogger("edge_agent.llm")
-
-
-@dataclass(slots=True)
-class _Answer:
-    """A reply in the making."""
-
-    transcript: Transcript
-    epoch: int
-    watch: Stopwatch
-    splitter: ClauseSplitter
-    max_tokens: int
-    sampling: Sampling
-    reply: Reply | None = None  # None until the prompt is evaluated
-    one_sentence: bool = False
-    clauses: int = 0
-    began_ns: int = 0
-    rest_until_ns: int = 0  # leave the cores to the voice until then
-    voice_began: bool = False
-
-
-@dataclass(slots=True)
-class _Talk:
-    """One session's conversation."""
-
-    history: History
-    transcript: Transcript | None = None
-    answer: _Answer | None = None
-    done: int = 0  # last turn whose reply was complete or cut
-    done_revision: int = 0
-    cold: bool = True  # the history is not in the KV cache as it stands
-    notes: list[bytes] = field(default_factory=list)
 
 
 class Stage:
@@ -101,56 +68,10 @@ class Stage:
         self._prefill = Predictor("llm prefill", path.stem, config.devices.llm, base_ms=20, slope_ms=4)
         self._token = Predictor("llm token", path.stem, config.devices.llm, base_ms=0, slope_ms=12)
         self._learning = Learning(desk, (self._prefill, self._token), (TYPICAL_PROMPT_TOKENS, FIRST_CLAUSE_TOKENS))
-        self._talks: dict[int, _Talk] = {}
-        self._blank = set(range(1, slots))  # slots that no conversation was prepared in yet
-        self._empty(0)
-        self._notebook = desk.station.notebook(self._notes_to_keep)
-        for note in self._notebook.notes():
-            self._recall(note)
-
-    # What is remembered beyond this process's life
-
-    def _note(self, talk: _Talk, record: Record) -> None:
-        note = encode(record)
-        self._notebook.add(note)
-        talk.notes.append(note)
-        # The first note is the conversation's opening, which stays.
-        kept = NOTES_A_TURN * (self._chat.history_exchanges + 2)
-        del talk.notes[1 : max(1, len(talk.notes) - kept)]
-
-    def _notes_to_keep(self, _: Sequence[bytes]) -> Sequence[bytes]:
-        return [note for talk in self._talks.values() for note in talk.notes]
-
-    def _recall(self, note: bytes) -> None:
-        """Take up one note of a predecessor: Open, then for each turn Transcript, Clause (its end) and Heard."""
-        record = decode(note)
-        if isinstance(record, Open):
-            self._talks[record.session] = self._talk(record)
-        elif isinstance(record, Close):
-            self._talks.pop(record.session, None)
-            return
-        talk = self._talks.get(record.session)
-        if talk is None:
-            return
-        talk.notes.append(note)
-        if isinstance(record, Transcript) and record.turn > talk.done:
-            talk.history.begin(record.text, turn=record.turn)
-        elif isinstance(record, Clause):
-            talk.done, talk.done_revision = record.turn, record.revision
-        elif isinstance(record, Heard):
-            self._heard(talk, record)
-
-    def _talk(self, settings: Open) -> _Talk:
-        chat = self._chat
-        system = settings.instructions or self._desk.config.persona.instructions or chat.system
-        history = History(
-            system,
-            max_exchanges=chat.history_exchanges,
-            max_tokens=chat.history_tokens,
-            count=self._engine.count,
-            examples=chat.examples if system == chat.system else (),
-        )
-        return _Talk(history, notes=[])
+        self._talks = Talks(desk, self._chat, self._engine.count)
+        self._blank = set(range(slots)) - {slot for slot, _ in self._talks.items()}  # to be prepared for conversations
+        if len(self._blank) == slots:
+            self._empty(self._blank.pop())
 
     # Records
 
@@ -178,23 +99,19 @@ class Stage:
         elif isinstance(record, Heard):
             if talk.answer is not None and talk.answer.transcript.turn == record.turn:
                 self._end(talk, "llm: interrupted")
-            self._heard(talk, record)
-            self._note(talk, record)
+            self._talks.heard(talk, record)
 
     def _turn_over(self, slot: int, record: Open | Close) -> None:
         """A new conversation in the slot, or none."""
-        talk = self._talks.pop(slot, None)
+        talk = self._talks.get(slot)
         if talk is not None and talk.answer is not None:
             self._end(talk, "llm: the conversation was closed")
         self._desk.inlets["transcripts"].free(slot)
         self._blank.discard(slot)
         if isinstance(record, Open):
-            talk = self._talks[slot] = self._talk(record)
-            talk.done = self._desk.session(slot).committed.turn
-            self._note(talk, record)
-            talk.cold = True
+            self._talks.open(record)
         else:
-            self._notebook.add(encode(record))
+            self._talks.close(record)
             self._empty(slot)
 
     def _empty(self, slot: int, stop: Callable[[], bool] = lambda: False) -> None:
@@ -202,15 +119,10 @@ class Stage:
         settings = Open(slot, "")
         with self._desk.step(PREFILL_PATIENCE_MS):
             self._engine.use_threads(self._threads())
-            prompt = self._engine.render(self._talk(settings).history.messages(), add_generation_prompt=False)
+            prompt = self._engine.render(self._talks.history(settings).messages(), add_generation_prompt=False)
             self._engine.prefill(slot, prompt, stop=stop)
 
-    def _heard(self, talk: _Talk, record: Heard) -> None:
-        if any(exchange.turn == record.turn for exchange in talk.history.records()[-1:]):
-            talk.history.heard(record.text, record.complete)
-        talk.cold = True
-
-    def _committed(self, talk: _Talk, commit: Commit) -> None:
+    def _committed(self, talk: Talk, commit: Commit) -> None:
         transcript = talk.transcript
         if transcript is None or (transcript.turn, transcript.revision) != (commit.turn, commit.revision):
             if commit.turn < talk.done or (commit.turn, commit.revision) == (talk.done, talk.done_revision):
@@ -226,7 +138,7 @@ class Stage:
 
     # Answers
 
-    def _plan(self, talk: _Talk, transcript: Transcript, commit: Commit) -> _Answer:
+    def _plan(self, talk: Talk, transcript: Transcript, commit: Commit) -> Answer:
         """How to answer: the model's own sampling, less what the ladder takes."""
         chat = self._chat
         watch = commit.watch
@@ -244,7 +156,7 @@ class Stage:
             seed=transcript.turn,
         )
         eager = SHORTER_CLAUSE in rungs or self._desk.config.reply.first_clause == "eager"
-        answer = _Answer(
+        answer = Answer(
             transcript,
             commit.epoch,
             watch,
@@ -258,7 +170,7 @@ class Stage:
             self._send(answer, phrase or "", last=False, counts=False)
         return answer
 
-    def _rungs(self, talk: _Talk, watch: Stopwatch) -> list[str]:
+    def _rungs(self, talk: Talk, watch: Stopwatch) -> list[str]:
         config = self._desk.config
         if not config.budget.ladder:
             return []
@@ -275,7 +187,7 @@ class Stage:
         behind_ms = (self._desk.typical_ms("tts") or self._budget.shares["tts"]) + self._budget.shares["playout"]
         return rungs_for("llm", watch.left_ms(), predicted_ms, behind_ms, gains)
 
-    def _over(self, answer: _Answer) -> bool:
+    def _over(self, answer: Answer) -> bool:
         return self._desk.session(answer.transcript.session).epoch != answer.epoch
 
     def idle(self) -> bool:
@@ -294,7 +206,7 @@ class Stage:
             return True
         return self._anticipate()
 
-    def _evaluate(self, talk: _Talk) -> None:
+    def _evaluate(self, talk: Talk) -> None:
         """Bring the prompt into the KV cache and begin the reply."""
         answer = talk.answer
         if answer is None:
@@ -318,7 +230,7 @@ class Stage:
             log.error("session %d, turn %d: %s", slot, answer.transcript.turn, error)
             self._end(talk, f"llm: {error.code}")
 
-    def _step(self, answering: Sequence[_Talk]) -> None:
+    def _step(self, answering: Sequence[Talk]) -> None:
         awake = [talk for talk in answering if talk.answer is not None and not self._resting(talk.answer)]
         replies = [talk.answer.reply for talk in awake if talk.answer is not None and talk.answer.reply is not None]
         if not replies:
@@ -345,7 +257,7 @@ class Stage:
     def _threads(self, looks: int = 1) -> int:
         return free_cores(self._desk.config.threads.llm, looks)
 
-    def _resting(self, answer: _Answer) -> bool:
+    def _resting(self, answer: Answer) -> bool:
         """Whether the voice is still at the first clause."""
         if now_ns() >= answer.rest_until_ns:
             return False
@@ -355,7 +267,7 @@ class Stage:
         answer.voice_began = answer.voice_began or speaking
         return answer.rest_until_ns > 0
 
-    def _finish(self, talk: _Talk, answer: _Answer) -> None:
+    def _finish(self, talk: Talk, answer: Answer) -> None:
         """The model has said all; the last clause goes out."""
         rest = answer.splitter.finish()
         if answer.reply is not None and answer.reply.finish == "length" and answer.clauses and rest:
@@ -367,7 +279,7 @@ class Stage:
         self._send(answer, rest[-1] if rest else "", last=True)
         self._close(talk, answer)
 
-    def _send(self, answer: _Answer, text: str, *, last: bool, counts: bool = True) -> None:
+    def _send(self, answer: Answer, text: str, *, last: bool, counts: bool = True) -> None:
         transcript = answer.transcript
         if counts and not answer.clauses and answer.reply is not None:
             answer.watch.stamp(Stamp.FIRST_CLAUSE)
@@ -390,7 +302,7 @@ class Stage:
             answer.rest_until_ns = now_ns() + REST_MAX_MS * MS
         answer.clauses += 1
 
-    def _end(self, talk: _Talk, where: str) -> None:
+    def _end(self, talk: Talk, where: str) -> None:
         """The reply is cut short."""
         answer = talk.answer
         if answer is None:
@@ -402,12 +314,12 @@ class Stage:
         self._desk.send("clauses", drop)
         self._close(talk, answer)
 
-    def _close(self, talk: _Talk, answer: _Answer) -> None:
+    def _close(self, talk: Talk, answer: Answer) -> None:
         """The turn is dealt with: note it, let go of its records."""
         transcript = answer.transcript
         talk.answer = None
         talk.done, talk.done_revision = transcript.turn, transcript.revision
-        self._note(talk, transcript)
+        self._talks.note(talk, transcript)
         end = Clause(
             transcript.session,
             transcript.turn,
@@ -420,14 +332,14 @@ class Stage:
             transcript.language,
             answer.watch,
         )
-        self._note(talk, end)
+        self._talks.note(talk, end)
         inlet = self._desk.inlets["transcripts"]
         inlet.free(transcript.session)
         inlet.settle()
 
     def _anticipate(self) -> bool:
         """Evaluate the history of one conversation as far as it is known, while nobody waits."""
-        for slot, talk in self._talks.items():
+        for slot, talk in list(self._talks.items()):
             if not talk.cold:
                 continue
             talk.cold = False  # unless it is broken off
