@@ -224,9 +224,17 @@ class WhisperEngine:
                 )
 
     def warm_up(self) -> None:
-        """Decode a second of faint noise, so that the first utterance does not pay for allocations."""
-        noise = np.random.default_rng(0).normal(0.0, 1e-3, RATE_HZ).astype(np.float32)
+        """Hear three seconds of noise as if there were a dozen words in it, so that the first utterance pays for nothing.
+
+        Noise alone ends at its first token; only a decode of usual length brings every buffer to its size.
+        """
+        noise = np.random.default_rng(0).normal(0.0, 1e-2, 3 * RATE_HZ).astype(np.float32)
         self.transcribe(noise, retry=False)
+        encoded, _ = self._encode(noise, None)
+        tokenizer = self._tokenizer("en")
+        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        endless = [*self._suppressed, tokenizer.eot]
+        self._model.generate(encoded, [prompt], beam_size=1, max_length=len(prompt) + 12, suppress_tokens=endless)
 
     def _encode(self, pcm: NDArray[np.float32], window_s: float | None) -> tuple[object, float]:
         """Encoder output and the seconds of features behind it. Behind the speech the features are zero."""

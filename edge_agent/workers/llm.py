@@ -114,13 +114,14 @@ class Stage:
             self._talks.close(record)
             self._empty(slot)
 
-    def _empty(self, slot: int, stop: Callable[[], bool] = lambda: False) -> None:
-        """Let a slot hold nothing but what every conversation begins with."""
+    def _empty(self, slot: int, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Let a slot hold nothing but what every conversation begins with; False when `stop` came first."""
         settings = Open(slot, "")
         with self._desk.step(PREFILL_PATIENCE_MS):
             self._engine.use_threads(self._threads())
             prompt = self._engine.render(self._talks.history(settings).messages(), add_generation_prompt=False)
             self._engine.prefill(slot, prompt, stop=stop)
+        return self._engine.tokens_in(slot) == len(prompt)
 
     def _committed(self, talk: Talk, commit: Commit) -> None:
         transcript = talk.transcript
@@ -338,23 +339,37 @@ class Stage:
         inlet.settle()
 
     def _anticipate(self) -> bool:
-        """Evaluate the history of one conversation as far as it is known, while nobody waits."""
+        """Evaluate the history of one conversation as far as it is known, while nobody waits.
+
+        The recognizer goes first, and a slot without a conversation is prepared only while nobody speaks in any.
+        """
+        if self._desk.busy("asr"):
+            return False
         for slot, talk in list(self._talks.items()):
             if not talk.cold:
                 continue
             talk.cold = False  # unless it is broken off
             known = talk.history.prompt("")
-            inlet = self._desk.inlets["transcripts"]
             with self._desk.step(PREFILL_PATIENCE_MS):
                 self._engine.use_threads(self._threads())
                 prompt = self._engine.render(known, unfinished=True)
-                self._engine.prefill(slot, prompt, stop=inlet.reader.ready)
+                self._engine.prefill(slot, prompt, stop=self._disturbed)
             talk.cold = self._engine.tokens_in(slot) < len(prompt)
             return True
-        if self._blank:
-            self._empty(self._blank.pop(), stop=self._desk.inlets["transcripts"].reader.ready)
+        if self._blank and not self._spoken_to():
+            slot = self._blank.pop()
+            if not self._empty(slot, stop=lambda: self._disturbed() or self._spoken_to()):
+                self._blank.add(slot)
             return True
         return False
+
+    def _disturbed(self) -> bool:
+        return self._desk.inlets["transcripts"].reader.ready() or self._desk.busy("asr")
+
+    def _spoken_to(self) -> bool:
+        """Whether anybody is speaking, or was and is not answered yet."""
+        slots = range(self._desk.config.house.slots)
+        return any(self._desk.session(slot).turn != self._desk.session(slot).committed for slot in slots)
 
     def close(self) -> None:
         """Keep what was learned."""

@@ -19,6 +19,14 @@ QUESTIONS = [
     "Who was the first person to walk on the moon?",
     "My flight was cancelled and I need to find another one before Friday.",
 ]
+MORE_QUESTIONS = [
+    "How many days are there in a leap year?",
+    "Turn off the lights in the living room.",
+    "Where can I find a good bakery around here?",
+    "What are the main ingredients of a pancake?",
+    "How long does it take to fly from London to New York?",
+    "Tell me something interesting about whales.",
+]
 ANSWERS = ["Yes.", "No.", "Stop.", "Okay.", "Thank you.", "Go on.", "Never mind."]
 
 
@@ -33,12 +41,14 @@ def word_error_rate(said, heard):
 @pytest.mark.models
 @pytest.mark.parametrize("name", ["whisper-base", "whisper-tiny.en"])
 def test_as_good_as_faster_whisper_with_its_full_window(request, speak, name):
+    """One sentence of the dozen may go wrong: the word error rates themselves need a larger corpus (`bench asr`)."""
     engine = request.getfixturevalue("whisper" if name == "whisper-base" else "english")
+    said = QUESTIONS + MORE_QUESTIONS
     theirs = WhisperModel(str(model(name)), device="cpu", compute_type="int8", cpu_threads=1)
-    clips = [speak(text, scale=scale) for text, scale in zip(QUESTIONS, [0.8, 0.9, 1.0, 1.1, 1.2, 1.3], strict=True)]
+    clips = [speak(text, scale=(0.8, 0.9, 1.0, 1.1, 1.2)[at % 5]) for at, text in enumerate(said)]
     ours = [engine.transcribe(clip, language="en") for clip in clips]
     full = [" ".join(part.text for part in theirs.transcribe(clip, language="en", beam_size=5)[0]) for clip in clips]
-    assert word_error_rate(QUESTIONS, [each.text for each in ours]) <= word_error_rate(QUESTIONS, full) + 0.03
+    assert word_error_rate(said, [each.text for each in ours]) <= word_error_rate(said, full) + 0.05
     assert all(each.window_s == pytest.approx(10.0) and not each.retried for each in ours)
     assert all(-1.0 < each.avg_logprob < 0.0 and each.no_speech_probability < 0.5 for each in ours)
 
