@@ -224,7 +224,7 @@ class WhisperEngine:
                 )
 
     def warm_up(self) -> None:
-        """Hear three seconds of noise as if there were a dozen words in it, so that the first utterance pays for nothing.
+        """Hear three seconds of noise as if a dozen words were in it, so that the first utterance pays for nothing.
 
         Noise alone ends at its first token; only a decode of usual length brings every buffer to its size.
         """
