@@ -111,7 +111,7 @@ def test_a_catalog_that_is_not_there(tmp_path):
 
 def test_history_that_cannot_fit_is_refused(tmp_path):
     assert "must fit in context_tokens" in complaint(
-        tmp_path, SHIPPED.replace("history_tokens = 512", "history_tokens = 4000")
+        tmp_path, SHIPPED.replace("history_tokens = 640", "history_tokens = 4000")
     )
 
 
