@@ -45,7 +45,7 @@ def converse(
     lines = _open(trace)
 
     def show(line: dict[str, object]) -> None:
-        console.print(turn_card(line, settings.budget.total_ms))
+        console.print(turn_card(line, settings.budget.total_ms, agent=settings.persona.name))
         console.print()
         if lines is not None:
             lines.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -133,7 +133,7 @@ def waterfall(rows: Iterable[Row], budget_ms: float, width: int | None = None) -
     return Waterfall(rows, budget_ms, width)
 
 
-def turn_card(row: Row, budget_ms: float, width: int | None = None) -> RenderableType:
+def turn_card(row: Row, budget_ms: float, width: int | None = None, *, agent: str = "agent") -> RenderableType:
     """One turn in full: what was said and heard, its bar, its stamps, and what was left out.
 
     Raises:
@@ -144,7 +144,7 @@ def turn_card(row: Row, budget_ms: float, width: int | None = None) -> Renderabl
     said.add_column(style="dim", justify="right")
     said.add_column(overflow="fold")
     said.add_row("you", Text(_printable(line.transcript) or "(nothing)"))
-    said.add_row("agent", Text(_printable(line.reply) or "(nothing)"))
+    said.add_row(agent, Text(_printable(line.reply) or "(nothing)"))
     if line.heard.strip() != line.reply.strip():
         said.add_row("heard", Text(_printable(line.heard) or "(nothing)"))
     stamps = {name: at_ms for name, at_ms in line.stages.items() if at_ms is not None and name != "speech_end"}

@@ -65,6 +65,7 @@ class Ear:
             endpoint.sure_ms, endpoint.unsure_ms, endpoint.patient_ms, endpoint.sure_at, endpoint.unsure_at
         )
         self.machine = TurnMachine(timing(desk.config))
+        self._interruptible = desk.config.reply.interruptible
         self._recent: deque[NDArray[np.int16]] = deque(maxlen=DETECTOR_FRAMES)
         self._rest = np.zeros(0, np.int16)
         self.next_sample: int | None = None
@@ -102,6 +103,8 @@ class Ear:
     def _frame(self, frame: NDArray[np.int16], end_sample: int) -> None:
         voiced = self._vad.probability(frame.astype(np.float32) / np.float32(32768)) > VOICED_AT
         self._recent.append(frame)
+        if self._control.playing and not self._interruptible and not self.in_turn:
+            voiced = False  # an announcement: whoever speaks over it is not heard
         if end_sample <= self._settled_sample:
             return
         if voiced:
