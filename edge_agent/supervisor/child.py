@@ -87,7 +87,13 @@ class Child:
                     stdout=log,
                     stderr=log,
                     pass_fds=(*self._manifest.descriptors(), body),
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"},
+                    env={
+                        **os.environ,
+                        "PYTHONUNBUFFERED": "1",
+                        "OMP_WAIT_POLICY": "PASSIVE",
+                        "OPENBLAS_NUM_THREADS": "1",
+                        "HF_HUB_OFFLINE": "1",
+                    },
                 )
             self.pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
